@@ -1,0 +1,112 @@
+"""Every error of voicebot, one class per decision a caller takes.
+
+VoicebotError
+├── SettingsError              a setting is missing or wrong: stop the start, name the variable
+├── FlowError                  a flow file or its JSON is wrong: keep the running version, show file and line
+│   └── UnknownFlowError       no flow has this name: list those that exist
+├── RefusedRequestError        the request is not from whom it claims: answer 403, open nothing
+├── RemoteProtocolError        the other side broke its protocol: drop this message or this connection
+│   ├── MediaStreamError       a frame from the phone's socket
+│   └── RealtimeEventError     an event from the model's socket
+├── ModelUnavailableError      the model's socket cannot be had: `retryable` says whether to try again
+├── LegLostError               the caller's socket is gone: the call ends or is resumed
+├── StoreError                 the store did not answer or is damaged: degrade, keep the calls
+├── DeliveryError              a receiver did not take the report: `disable` says whether it is gone for good
+└── ScenarioError              a rehearsed call did not go as its scenario says
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class VoicebotError(Exception):
+    """Base of everything voicebot raises on purpose."""
+
+
+class SettingsError(VoicebotError):
+    """A setting is missing or wrong. `variable` is its name in the environment."""
+
+    def __init__(self, variable: str, problem: str, mend: str) -> None:
+        super().__init__(variable, problem, mend)
+        self.variable, self.problem, self.mend = variable, problem, mend
+
+    def __str__(self) -> str:
+        return f"{self.variable}: {self.problem}. {self.mend}"
+
+
+class FlowError(VoicebotError):
+    """A flow cannot be used. `where` is `file:line` or the path inside its JSON, when known."""
+
+    def __init__(self, problem: str, *, where: str | None = None, mend: str | None = None) -> None:
+        super().__init__(problem, where, mend)
+        self.problem, self.where, self.mend = problem, where, mend
+
+    def __str__(self) -> str:
+        place = f"{self.where}: " if self.where else ""
+        advice = f" ({self.mend})" if self.mend else ""
+        return f"{place}{self.problem}{advice}"
+
+
+class UnknownFlowError(FlowError):
+    """No flow has this name. `known` lists those that were loaded."""
+
+    def __init__(self, name: str, known: Sequence[str]) -> None:
+        self.name, self.known = name, tuple(known)
+        listed = ", ".join(known) if known else "none"
+        super().__init__(f"no flow is named {name!r}", mend=f"loaded flows: {listed}")
+
+
+class RefusedRequestError(VoicebotError):
+    """A request's signature or token does not hold. The text never holds the expected value."""
+
+
+class RemoteProtocolError(VoicebotError):
+    """The other side sent what its protocol does not allow."""
+
+
+class MediaStreamError(RemoteProtocolError):
+    """A Media Streams message is malformed."""
+
+
+class RealtimeEventError(RemoteProtocolError):
+    """A Realtime API event is malformed."""
+
+
+class ModelUnavailableError(VoicebotError):
+    """The speech model cannot be reached or refused the session.
+
+    `retryable` is False for what another try cannot mend (bad key, unknown model, no quota).
+    """
+
+    def __init__(self, reason: str, *, retryable: bool) -> None:
+        super().__init__(reason)
+        self.reason, self.retryable = reason, retryable
+
+
+class LegLostError(VoicebotError):
+    """The caller's connection is gone or too slow to be written to."""
+
+
+class StoreError(VoicebotError):
+    """The store could not read or write."""
+
+
+class DeliveryError(VoicebotError):
+    """A receiver did not accept a delivery.
+
+    `status` is the HTTP status, None when no answer came. `retry_after_s` is what the receiver asked for.
+    `disable` is True when the receiver is gone for good (410).
+    """
+
+    def __init__(self, url: str, reason: str, *, status: int | None = None, retry_after_s: float | None = None) -> None:
+        super().__init__(url, reason, status)
+        self.url, self.reason, self.status, self.retry_after_s = url, reason, status, retry_after_s
+        self.disable = status == 410
+
+    def __str__(self) -> str:
+        return f"{self.url}: {self.reason}"
+
+
+class ScenarioError(VoicebotError):
+    """A rehearsed call went another way than its scenario says."""
