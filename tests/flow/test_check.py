@@ -1,0 +1,220 @@
+"""Each rule of the linter finds what it is for, and nothing in a flow that is sound."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from voicebot.flow import (
+    After,
+    AskAgain,
+    Flow,
+    HangUp,
+    Limits,
+    Observations,
+    Phase,
+    Report,
+    Say,
+    To,
+    ask,
+    it,
+    otherwise,
+    tool,
+)
+from voicebot.flow.check import Finding, check
+
+
+def short(value: str) -> str:
+    return value[:10]
+
+
+def named(name: str) -> Callable[[str], str]:
+    def check_it(value: str) -> str:
+        return value
+
+    check_it.__name__ = name
+    return check_it
+
+
+class Visit(Observations):
+    name: str = ask("a name", check=short)
+    urgent: bool = ask("whether it is urgent")
+    note: str = ask("anything else", optional=True)
+
+
+def sound(**changes: Any) -> Flow:
+    """A flow without a finding."""
+    given: dict[str, Any] = {
+        "goal": "Find out who calls.",
+        "observations": Visit,
+        "phases": (
+            Phase(
+                "reception",
+                instructions="Ask.",
+                observations=(it.name, it.urgent),
+                transitions=(To("doctor", when=it.urgent.yes), To("bye", when=it.urgent.no)),
+            ),
+            Phase("doctor", instructions="Calm them.", observations=(it.note,), transitions=(To("bye"),)),
+            Phase("bye", instructions="Say goodbye.", end=HangUp()),
+        ),
+    }
+    return Flow(**(given | changes))
+
+
+def rules(flow: Flow) -> list[str]:
+    return [finding.rule for finding in check(flow)]
+
+
+def phase(name: str = "a", **given: Any) -> Phase:
+    return Phase(name, **({"instructions": "Talk."} | given))
+
+
+def bye() -> Phase:
+    return phase("bye", end=HangUp())
+
+
+@tool
+def ping() -> str:
+    """Say whether we are there."""
+    return "pong"
+
+
+@tool
+def pong() -> str:
+    """Another of the same name."""
+    return "ping"
+
+
+object.__setattr__(pong, "name", "ping")
+
+
+def test_sound_flow_has_no_finding() -> None:
+    assert check(sound()) == []
+
+
+def test_least_flow_has_no_finding() -> None:
+    assert check(Flow(goal="g", observations=Visit, phases=(phase(),))) == []
+
+
+BYE = (To("bye"),)
+LAST_WORDS = Say("Goodbye.", name="goodbye")
+NEITHER = (To("bye", when=it.name == "x"), To("bye", when=it.urgent.no))
+FLAWS: list[tuple[str, str, dict[str, Any]]] = [
+    ("F001", "2 phases are named 'a'", {"phases": (phase(), phase())}),
+    ("F002", "the initial phase 'x' does not exist", {"initial_phase": "x"}),
+    ("F002", "phase 'a' leads to 'x'", {"phases": (phase(transitions=(To("x"),)),), "observations": Observations}),
+    ("F002", "phase 'a' leads to 'y'", {"phases": (phase(may_jump=("y",)),), "observations": Observations}),
+    ("F002", "silence leads to 'x'", {"limits": Limits(silence=(After(5, To("x")),))}),
+    ("F003", "phase 'a' collects 'x'", {"phases": (phase(observations=("x", *Visit.model_fields)),)}),
+    ("F003", "it.x is no observation", {"phases": (phase(success_criteria=(it.x.yes,)),)}),
+    ("F003", "it.x is no observation", {"phases": (phase(transitions=(To("bye", when=it.x.yes), To("bye"))), bye())}),
+    ("F003", "it.x is no observation", {"report": Report(outcome={"done": it.x.yes})}),
+    ("F004", "no way leads to phase 'b'", {"phases": (phase(transitions=BYE), phase("b", transitions=BYE), bye())}),
+    ("F005", "phase 'a' leads nowhere", {"phases": (phase(may_jump=("bye",)), bye())}),
+    ("F006", "phase 'bye' ends the call", {"phases": (phase("bye", end=HangUp(), transitions=BYE),)}),
+    ("F006", "phase 'bye' ends the call", {"phases": (phase("bye", end=HangUp(), must_say=(LAST_WORDS,)),)}),
+    ("F007", "phase 'a' may be done", {"phases": (phase(transitions=(To("bye", when=it.urgent.yes),)), bye())}),
+    ("F007", "phase 'a' may be done", {"phases": (phase(transitions=NEITHER), bye())}),
+    ("F008", "no phase collects 'urgent'", {"phases": (phase(observations=("name",)),)}),
+    ("F009", "phase 'a' has 2 tools named 'ping'", {"phases": (phase(tools=(ping, pong)),)}),
+    ("F009", "phase 'a' has 2 tools named 'ping'", {"phases": (phase(tools=(ping,)),), "tools_everywhere": (pong,)}),
+    ("F010", "no time zone is named 'Rome'", {"timezone": "Rome"}),
+    ("F010", "no time zone is named '../x'", {"timezone": "../x"}),
+    ("F010", "no time zone is named ''", {"timezone": ""}),
+    ("F011", "phase 'a' has no instructions", {"phases": (phase(instructions=" "),)}),
+]  # fmt: skip
+ERRORS = {"F001", "F002", "F003", "F006", "F009", "F010", "F012"}
+
+
+@pytest.mark.parametrize(("rule", "problem", "changes"), FLAWS, ids=[f"{rule} {said}" for rule, said, _ in FLAWS])
+def test_flaw_is_found(rule: str, problem: str, changes: dict[str, Any]) -> None:
+    found = [finding for finding in check(sound(**changes)) if finding.rule == rule]
+    assert any(problem in finding.problem for finding in found), found
+    for finding in found:
+        assert finding.severity == ("error" if rule in ERRORS else "warning")
+        assert finding.where is not None
+        assert finding.where.startswith(f"{__file__}:")
+        assert finding.mend
+
+
+def test_needed_if_is_looked_at_too() -> None:
+    class Wrong(Observations):
+        name: str = ask("a name", needed_if=it.nobody.yes)
+
+    (finding,) = check(Flow(goal="g", observations=Wrong, phases=(phase(),)))
+    assert (finding.rule, finding.problem) == ("F003", "it.nobody is no observation")
+
+
+def test_checks_of_one_name_are_told_apart() -> None:
+    class Wrong(Observations):
+        name: str = ask("a name", check=lambda value: value)
+        town: str = ask("a town", check=lambda value: value.title())
+
+    (finding,) = check(Flow(goal="g", observations=Wrong, phases=(phase(),)))
+    assert (finding.rule, finding.problem) == ("F012", "another check is named '<lambda>' too")
+
+
+def test_one_check_may_serve_twice() -> None:
+    class Twice(Observations):
+        name: str = ask("a name", check=short)
+        town: str = ask("a town", check=short)
+
+    assert check(Flow(goal="g", observations=Twice, phases=(phase(),))) == []
+
+
+@pytest.mark.parametrize(
+    "guards",
+    [
+        (it.urgent.yes, it.urgent.no),
+        (it.urgent.no, it.urgent.yes),
+        (it.name == "x", ~(it.name == "x")),
+        (it.name == "x", None),
+        (it.name == "x", otherwise),
+    ],
+    ids=repr,
+)
+def test_guards_that_leave_no_gap_are_fine(guards: tuple[Any, Any]) -> None:
+    transitions = tuple(To("bye", when=guard) for guard in guards)
+    assert "F007" not in rules(sound(phases=(phase(transitions=transitions), bye())))
+
+
+@pytest.mark.parametrize("field", ["note", "phone"])
+def test_what_need_not_be_asked_need_not_be_collected(field: str) -> None:
+    class Some(Observations):
+        name: str = ask("a name")
+        note: str = ask("a note", optional=True)
+        phone: str = ask("a number", default_from="caller")
+
+    flow = Flow(goal="g", observations=Some, phases=(phase(observations=("name",)),))
+    assert rules(flow) == []
+
+
+def test_phase_that_only_silence_reaches_is_reachable() -> None:
+    limits = Limits(silence=(After(5, AskAgain()), After(9, To("nobody"))))
+    phases = (phase(transitions=(To("bye"),)), phase("nobody", transitions=(To("bye"),)), bye())
+    assert check(sound(phases=phases, limits=limits)) == []
+
+
+def test_phase_that_only_a_jump_reaches_is_reachable() -> None:
+    phases = (phase(transitions=(To("bye"),), may_jump=("help",)), phase("help", transitions=(To("a"),)), bye())
+    assert check(sound(phases=phases)) == []
+
+
+def test_errors_come_before_warnings() -> None:
+    findings = check(sound(timezone="Rome", phases=(phase(instructions=""), phase("b", transitions=(To("x"),)))))
+    severities = [finding.severity for finding in findings]
+    assert severities == sorted(severities)
+    assert set(severities) == {"error", "warning"}
+
+
+@pytest.mark.parametrize(
+    ("where", "text"),
+    [
+        ("a.py:3", "a.py:3: error F002: it leads nowhere (mend it)"),
+        (None, "flow: error F002: it leads nowhere (mend it)"),
+    ],
+)
+def test_finding_is_one_readable_line(where: str | None, text: str) -> None:
+    assert str(Finding("F002", "error", where, "it leads nowhere", "mend it")) == text

@@ -1,0 +1,185 @@
+"""Observations: what a call is to find out, as the typed fields of one pydantic class.
+
+The class is the payload that the CRM receives. `ask` says how a field is asked for; pydantic says what is valid.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, PydanticUserError, TypeAdapter, create_model
+from pydantic import Field as PydanticField
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from voicebot.errors import FlowError
+
+from .expressions import Expression, read_expression
+from .json_types import schema_of, type_of
+from .source import calling_place
+
+Check = Callable[[Any], object]
+DefaultSource = Literal["caller"]
+
+
+class Observations(BaseModel):
+    """Base of a flow's observations; every field is declared with `ask`."""
+
+    model_config = ConfigDict(extra="forbid", validate_assignment=False)
+
+
+@dataclass(frozen=True)
+class Ask:
+    """How one field is asked for. It travels as the field's `json_schema_extra`, and adds nothing to the schema."""
+
+    needed_if: Expression | None = None
+    optional: bool = False
+    check: Check | None = None
+    default_from: DefaultSource | None = None
+    place: str | None = None
+
+    def __call__(self, schema: dict[str, Any]) -> None:
+        """Called by pydantic when it writes the schema."""
+
+
+def ask(
+    description: str,
+    *,
+    needed_if: Expression | None = None,
+    optional: bool = False,
+    check: Check | None = None,
+    default_from: DefaultSource | None = None,
+) -> Any:
+    """Declare an observation.
+
+    Args:
+        description: what is asked for, as the model reads it ("the caller's full name").
+        needed_if: asked for only while this holds; otherwise its status is `not_needed`.
+        optional: the phase may end without it, and the caller may decline to tell it.
+        check: called with the valid value; returns the value to keep (or None to keep it as it is), raises
+            `ValueError` with words for the model ("we have no such dish") to refuse it. A function, pure and quick.
+        default_from: `caller` takes the caller's own number when it is known.
+
+    Raises:
+        FlowError: `needed_if` is no guard, or `check` has no name that a flow's JSON form could give.
+    """
+    place = calling_place()
+    try:
+        guard = None if needed_if is None else read_expression(needed_if)
+    except ValueError as exc:
+        raise FlowError(f"needed_if: {exc}", where=place) from exc
+    if check is not None and not hasattr(check, "__name__"):
+        raise FlowError("the check has no name", where=place, mend="define it as a function, with def")
+    extra = Ask(guard, optional, check, default_from, place)
+    return PydanticField(description=description, json_schema_extra=extra)
+
+
+@dataclass(frozen=True)
+class ObservationSpec:
+    """One observation as the engine, the linter and the report read it."""
+
+    name: str
+    description: str
+    annotation: Any
+    schema: Mapping[str, object] = field(hash=False)
+    ask: Ask
+
+    @property
+    def adapter(self) -> TypeAdapter[object]:
+        """Validates and serialises its values."""
+        return _adapter(self)
+
+    def document(self) -> dict[str, object]:
+        """Its JSON form."""
+        made: dict[str, object] = {"name": self.name, "description": self.description, "schema": dict(self.schema)}
+        if self.ask.needed_if is not None:
+            made["needed_if"] = self.ask.needed_if.document()
+        if self.ask.optional:
+            made["optional"] = True
+        if self.ask.check is not None:
+            made["check"] = self.ask.check.__name__
+        if self.ask.default_from is not None:
+            made["default_from"] = self.ask.default_from
+        return made
+
+
+@lru_cache(maxsize=4096)
+def _adapter(spec: ObservationSpec) -> TypeAdapter[object]:
+    return TypeAdapter(spec.annotation)
+
+
+def specs_of(observations: type[Observations]) -> tuple[ObservationSpec, ...]:
+    """The observations of a class, in the order they are declared.
+
+    Raises:
+        FlowError: a field was not declared with `ask`, or has a type no schema can be written for.
+    """
+    return tuple(_spec(observations, name, info) for name, info in observations.model_fields.items())
+
+
+def _spec(observations: type[Observations], name: str, info: FieldInfo) -> ObservationSpec:
+    extra = info.json_schema_extra
+    if not isinstance(extra, Ask):
+        raise FlowError(
+            f"{observations.__name__}.{name} is not declared with ask()", mend=f'write {name}: … = ask("what it is")'
+        )
+    annotation: Any = info.annotation
+    for rule in info.metadata:
+        annotation = Annotated[annotation, rule]
+    if info.default is not PydanticUndefined:
+        raise FlowError(f"{observations.__name__}.{name} has a default value", where=extra.place, mend="use ask()")
+    try:
+        schema = schema_of(annotation)
+    except FlowError as exc:
+        raise FlowError(f"{observations.__name__}.{name}: {exc.problem}", where=extra.place, mend=exc.mend) from exc
+    return ObservationSpec(name, info.description or name, annotation, schema, extra)
+
+
+def read_observations(document: object, functions: Mapping[str, Any]) -> type[Observations]:
+    """Build the class from its JSON form, a list of what `ObservationSpec.document` writes.
+
+    Args:
+        functions: the registered Python functions a `check` may name.
+
+    Raises:
+        ValueError: the form is wrong or names an unknown function.
+    """
+    if not isinstance(document, list):
+        raise ValueError("observations are a list of fields")
+    members: dict[str, Any] = {}
+    for position, part in enumerate(document):
+        match part:
+            case {"name": str(name), "description": str(description), "schema": dict(schema)}:
+                if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,63}", name) or name in members:
+                    raise ValueError(f"observations[{position}]: {name[:80]!r} is no name of its own for a field")
+                extra = _read_ask(part, functions, f"observations[{position}]")
+                kind = type_of(schema, f"observations.{name}")
+                members[name] = (kind, PydanticField(description=description, json_schema_extra=extra))
+            case _:
+                raise ValueError(f"observations[{position}] needs name, description and schema")
+    try:
+        return create_model("Observations", __base__=Observations, **members)
+    except (PydanticUserError, TypeError) as exc:
+        raise ValueError("observations: a field has a name that pydantic keeps for itself") from exc
+
+
+def _read_ask(part: Mapping[str, Any], functions: Mapping[str, Any], where: str) -> Ask:
+    unknown = set(part) - {"name", "description", "schema", "needed_if", "optional", "check", "default_from"}
+    if unknown:
+        raise ValueError(f"{where}: {sorted(unknown)[0]!r} is not understood")
+    check = None
+    if (wanted := part.get("check")) is not None:
+        check = functions.get(wanted) if isinstance(wanted, str) else None
+        if not hasattr(check, "__name__"):  # a tool has none
+            raise ValueError(f"{where}: no check is registered as {wanted!r}")
+    needed_if = read_expression(part["needed_if"]) if "needed_if" in part else None
+    optional, default_from = part.get("optional", False), part.get("default_from")
+    if not isinstance(optional, bool):
+        raise ValueError(f"{where}: optional is true or false")
+    if default_from not in (None, *get_args(DefaultSource)):
+        raise ValueError(f"{where}: there is no default from {default_from!r}")
+    return Ask(needed_if, optional, check, default_from)

@@ -1,0 +1,130 @@
+"""Tools: Python functions of the flow that the model may call, with a schema made from their types."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, get_type_hints, overload
+
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from pydantic_core import to_jsonable_python
+
+from voicebot.errors import FlowError
+
+from .json_types import schema_of
+from .source import calling_place
+
+DEFAULT_TIMEOUT_S = 8.0
+RESERVED = frozenset({"record", "judge", "request_phase", "end_call", "transfer_call"})
+
+
+@dataclass(frozen=True)
+class ToolContext:
+    """What a tool may know of the call it works for; a parameter of this type is filled in, not shown to the model.
+
+    Attributes:
+        call_sid: the call.
+        idempotency_key: the same for every try of this one use of the tool, for the other side to deduplicate by.
+        observations: the values so far, by name, as Python objects.
+        caller: the caller's number (E.164), None when withheld.
+    """
+
+    call_sid: str
+    idempotency_key: str
+    observations: Mapping[str, object]
+    caller: str | None
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A function the model may call. `function` is sync (run in a thread) or async."""
+
+    name: str
+    description: str
+    parameters: Mapping[str, object] = field(hash=False)
+    function: Callable[..., object]
+    arguments: type[BaseModel]
+    timeout_s: float
+    context_parameter: str | None
+
+    def read_arguments(self, text: str) -> dict[str, object]:
+        """Validate the model's arguments.
+
+        Raises:
+            ValueError: in words the model can act on.
+        """
+        try:
+            model = self.arguments.model_validate_json(text or "{}")
+        except ValidationError as exc:
+            raise ValueError(readable(exc)) from exc
+        return {name: getattr(model, name) for name in type(model).model_fields}
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function itself, as the flow's author would."""
+        return self.function(*args, **kwargs)
+
+
+@overload
+def tool(function: Callable[..., object], /) -> Tool: ...
+@overload
+def tool(*, timeout_s: float = DEFAULT_TIMEOUT_S) -> Callable[[Callable[..., object]], Tool]: ...
+def tool(
+    function: Callable[..., object] | None = None, /, *, timeout_s: float = DEFAULT_TIMEOUT_S
+) -> Tool | Callable[[Callable[..., object]], Tool]:
+    """Make a typed function with a docstring into a tool.
+
+    Args:
+        timeout_s: how long a use may take (0.1 to 60 s); past it the model is told that it took too long.
+
+    Raises:
+        FlowError: no docstring, an untyped parameter, `*args`, or a name the engine uses itself.
+    """
+    if function is not None:
+        return _tool(function, timeout_s)
+    return lambda given: _tool(given, timeout_s)
+
+
+def _tool(function: Callable[..., object], timeout_s: float) -> Tool:
+    name, place = getattr(function, "__name__", "tool"), calling_place()
+    description = inspect.getdoc(function)
+    if not description:
+        raise FlowError(f"the tool {name} has no docstring", where=place, mend="say in it when to use the tool")
+    if name in RESERVED:
+        raise FlowError(f"a tool cannot be named {name}", where=place, mend=f"reserved: {', '.join(sorted(RESERVED))}")
+    if not 0.1 <= timeout_s <= 60:
+        raise FlowError(f"the tool {name} has a time limit of {timeout_s} s", where=place, mend="give 0.1 to 60 s")
+    hints = get_type_hints(function, include_extras=True)
+    members: dict[str, Any] = {}
+    context_parameter = None
+    for parameter in inspect.signature(function).parameters.values():
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY):
+            raise FlowError(f"the tool {name} takes *{parameter.name}", where=place, mend="name each parameter")
+        if parameter.name not in hints:
+            raise FlowError(f"{name}({parameter.name}) has no type", where=place, mend="annotate every parameter")
+        if hints[parameter.name] is ToolContext:
+            context_parameter = parameter.name
+            continue
+        default = ... if parameter.default is parameter.empty else parameter.default
+        members[parameter.name] = (hints[parameter.name], default)
+    arguments = create_model(name, __config__=ConfigDict(extra="forbid"), **members)
+    schema = schema_of(arguments)
+    schema.pop("title", None)
+    return Tool(name, description, schema, function, arguments, timeout_s, context_parameter)
+
+
+def readable(error: ValidationError) -> str:
+    """A pydantic error in one line of plain words, without the offending values."""
+    parts = []
+    for problem in error.errors(include_url=False, include_input=False, include_context=False):
+        place = ".".join(str(step) for step in problem["loc"])
+        message = problem["msg"].removeprefix("Value error, ")
+        parts.append(f"{place}: {message}" if place else message)
+    return "; ".join(parts[:5])
+
+
+def tool_output(value: object) -> str:
+    """What a tool returned, as the text the model reads; half a surrogate pair, which cannot be sent, becomes `?`."""
+    text = value if isinstance(value, str) else json.dumps(to_jsonable_python(value), ensure_ascii=False)
+    return text.encode(errors="replace").decode()
