@@ -1,0 +1,78 @@
+"""The functions that a phase offers to the model, generated from what is open in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from voicebot.flow.model import Phase
+from voicebot.flow.observations import ObservationSpec
+from voicebot.flow.tools import Tool
+from voicebot.tool_schema import ToolSchema
+
+END_REASONS = ("goal_reached", "caller_wants_to_stop", "wrong_number")
+
+
+def record_offer(open_specs: Sequence[ObservationSpec]) -> ToolSchema:
+    """`record`: one property per open observation, each a value with the caller's own words."""
+    return ToolSchema(
+        "record",
+        "Record what the caller has said, as soon as they have said it; several fields at once if they said several. "
+        "Never record what the caller did not say. Use it silently: do not mention it.",
+        {
+            "type": "object",
+            "properties": {spec.name: _proposal(spec) for spec in open_specs},
+            "additionalProperties": False,
+        },
+    )
+
+
+def _proposal(spec: ObservationSpec) -> dict[str, object]:
+    return {
+        "type": "object",
+        "description": spec.description,
+        "properties": {
+            "value": dict(spec.schema),
+            "quote": {"type": "string", "description": "the caller's own words that say so, exactly as spoken"},
+            "declined": {"type": "boolean", "description": "true if the caller does not want to tell it"},
+        },
+        "required": ["quote"],
+        "additionalProperties": False,
+    }
+
+
+def request_phase_offer(phase: Phase) -> ToolSchema:
+    """`request_phase`: ask for a jump; the engine decides."""
+    return ToolSchema(
+        "request_phase",
+        "Ask to go to another part of the conversation because the caller wants to. "
+        "You will be told whether it is granted.",
+        {
+            "type": "object",
+            "properties": {
+                "phase": {"type": "string", "enum": list(phase.may_jump)},
+                "reason": {"type": "string", "description": "what the caller wants, in a few words"},
+            },
+            "required": ["phase", "reason"],
+            "additionalProperties": False,
+        },
+    )
+
+
+def end_call_offer() -> ToolSchema:
+    """`end_call`: propose to end; refused as `goal_reached` while something is missing."""
+    return ToolSchema(
+        "end_call",
+        "Propose to end the call: the caller wants to stop, dialled a wrong number, or everything is done. "
+        "Say goodbye in the same reply.",
+        {
+            "type": "object",
+            "properties": {"reason": {"type": "string", "enum": list(END_REASONS)}},
+            "required": ["reason"],
+            "additionalProperties": False,
+        },
+    )
+
+
+def tool_offers(tools: Iterable[Tool]) -> list[ToolSchema]:
+    """The flow's own tools."""
+    return [ToolSchema(tool.name, tool.description, tool.parameters) for tool in tools]

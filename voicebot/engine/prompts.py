@@ -1,0 +1,87 @@
+"""The instructions of a phase, as the model reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from pydantic import JsonValue
+
+from voicebot.flow.model import Flow, Phase
+from voicebot.flow.observations import ObservationSpec
+
+from .events import CallContext
+
+_RULES = """\
+- This is a telephone call: short sentences, one question at a time, no lists, no markup.
+- Call `record` as soon as the caller tells you something from the list below, quoting their own words. \
+Never record what they did not say; if you did not understand, ask again.
+- The answer of `record` tells you what was accepted, what was refused and why, and what is still missing.
+- You do not decide when a part of the conversation is over; you are told. Do not announce parts or tools.
+- Never ask for what is already known. If the caller corrects something, record the new value.
+- Facts come only from these instructions and from tools. If you do not know, say so."""
+
+_SAID_FOR_YOU = (
+    "These are spoken for you, word for word, as soon as they can be; in the conversation they stand as your own. "
+    "Do not say or paraphrase them yourself; go on from them."
+)
+_LANGUAGES = {"en": "English", "it": "Italian", "de": "German", "fr": "French", "es": "Spanish", "pt": "Portuguese"}
+
+
+def instructions(
+    flow: Flow,
+    phase: Phase,
+    *,
+    context: CallContext,
+    wall: datetime,
+    known: Mapping[str, JsonValue],
+    missing: Sequence[ObservationSpec],
+    optional: Sequence[ObservationSpec],
+) -> str:
+    """Everything the model needs in `phase`, as one text.
+
+    Args:
+        wall: the time now, aware.
+        known: values recorded so far, in JSON form.
+        missing: what this phase still needs.
+        optional: what may be recorded if the caller mentions it.
+    """
+    parts = [
+        flow.persona,
+        f"# Goal of the call\n{flow.goal}",
+        f"# Rules\n{_RULES}\n{_language_rule(flow)}",
+        f"# Now\n{_situation(flow, context, wall)}",
+        f"# Knowledge\n{flow.knowledge}" if flow.knowledge else "",
+        f"# Known so far\n{_known(known)}" if known else "",
+        f"# This part of the conversation: {phase.name}\n{phase.instructions}",
+        f"# Said for you\n{_SAID_FOR_YOU}\n{_statements(phase)}" if phase.must_say else "",
+        f"# Still to find out now\n{_listed(missing)}" if missing else "",
+        f"# To record if mentioned\n{_listed(optional)}" if optional else "",
+    ]
+    return "\n\n".join(part.strip() for part in parts if part.strip())
+
+
+def _language_rule(flow: Flow) -> str:
+    names = [_LANGUAGES.get(code, code) for code in flow.languages]
+    if len(names) == 1:
+        return f"- Speak {names[0]}."
+    return f"- Begin in {names[0]}; if the caller speaks {' or '.join(names[1:])}, go on in that language."
+
+
+def _situation(flow: Flow, context: CallContext, wall: datetime) -> str:
+    local = wall.astimezone(ZoneInfo(flow.timezone))
+    caller = f"The caller's number is {context.caller}." if context.caller else "The caller's number is withheld."
+    return f"It is {local:%A, %d %B %Y, %H:%M} ({flow.timezone}). {caller}"
+
+
+def _known(known: Mapping[str, JsonValue]) -> str:
+    return "\n".join(f"- {name}: {value}" for name, value in known.items())
+
+
+def _listed(specs: Sequence[ObservationSpec]) -> str:
+    return "\n".join(f"- {spec.name}: {spec.description}" for spec in specs)
+
+
+def _statements(phase: Phase) -> str:
+    return "\n".join(f"- {say.text}" for say in phase.must_say)
