@@ -1,0 +1,195 @@
+"""The TwiML answers of the phone line, written by the vendor's own classes (TwiML Voice docs).
+
+Every function returns a whole document, to be sent as `text/xml`. Values are escaped by the vendor's classes;
+characters that XML cannot hold are left out. `twilio` is imported inside the functions because it is slow to import.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+TOKEN_PARAMETER = "token"
+
+_PAIR_LIMIT = 500  # characters of a <Parameter>'s name and value together, exclusive
+_NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0, production 2 (Char)
+_NO_PARAMETERS: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class FallbackSentences:
+    """What the phone line itself says when the voice agent cannot."""
+
+    trouble: str  # something failed and the call ends
+    goodbye: str  # the line is well, but cannot serve this call now
+
+
+FALLBACK_SENTENCES: Mapping[str, FallbackSentences] = MappingProxyType(
+    {
+        "en": FallbackSentences(
+            trouble="We are sorry, we are having a technical problem. Please call again in a few minutes.",
+            goodbye="We cannot take your call right now. Please try again later. Goodbye.",
+        ),
+        "it": FallbackSentences(
+            trouble="Ci scusiamo, abbiamo un problema tecnico. La preghiamo di richiamare tra qualche minuto.",
+            goodbye="In questo momento non possiamo rispondere. La preghiamo di riprovare più tardi. Arrivederci.",
+        ),
+        "de": FallbackSentences(
+            trouble="Es tut uns leid, wir haben ein technisches Problem. Bitte rufen Sie in einigen Minuten wieder an.",
+            goodbye="Wir können Ihren Anruf gerade nicht annehmen. Bitte versuchen Sie es später noch einmal. "
+            "Auf Wiederhören.",
+        ),
+        "fr": FallbackSentences(
+            trouble="Nous sommes désolés, nous avons un problème technique. Veuillez rappeler dans quelques minutes.",
+            goodbye="Nous ne pouvons pas prendre votre appel pour le moment. Veuillez réessayer plus tard. Au revoir.",
+        ),
+        "es": FallbackSentences(
+            trouble="Lo sentimos, tenemos un problema técnico. Por favor, vuelva a llamar dentro de unos minutos.",
+            goodbye="Ahora mismo no podemos atender su llamada. Por favor, inténtelo más tarde. Adiós.",
+        ),
+    }
+)
+
+# The locales that <Say> documents, by language; the first stands for the language alone or for an unlisted region.
+_SAY_LOCALES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "ca": ("ca-ES",),
+        "da": ("da-DK",),
+        "de": ("de-DE",),
+        "en": ("en-US", "en-AU", "en-CA", "en-GB", "en-IN"),
+        "es": ("es-ES", "es-MX"),
+        "fi": ("fi-FI",),
+        "fr": ("fr-FR", "fr-CA"),
+        "it": ("it-IT",),
+        "ja": ("ja-JP",),
+        "ko": ("ko-KR",),
+        "nb": ("nb-NO",),
+        "nl": ("nl-NL",),
+        "pl": ("pl-PL",),
+        "pt": ("pt-PT", "pt-BR"),
+        "ru": ("ru-RU",),
+        "sv": ("sv-SE",),
+        "zh": ("zh-CN", "zh-HK", "zh-TW"),
+    }
+)
+
+
+def fallback_language(language: str) -> str:
+    """The language the fallback sentences can be said in for a BCP-47 tag: one of `FALLBACK_SENTENCES`, else `en`."""
+    prefix = _prefix(language)
+    return prefix if prefix in FALLBACK_SENTENCES else "en"
+
+
+def fallback_sentences(language: str) -> FallbackSentences:
+    """The fallback sentences for a BCP-47 tag, in English when the language has none."""
+    return FALLBACK_SENTENCES[fallback_language(language)]
+
+
+def connect_stream(
+    *,
+    stream_url: str,
+    action_url: str,
+    token: str,
+    status_url: str | None = None,
+    parameters: Mapping[str, str] = _NO_PARAMETERS,
+) -> str:
+    """Join the call to a bidirectional stream, and ask `action_url` what comes next when it ends.
+
+    A `<Redirect>` to the same address follows: it is out of reach while Twilio honours the action, and keeps the
+    caller from being cut off where a handshake that fails makes Twilio go on to the next verb instead.
+
+    Args:
+        stream_url: `wss://` without a query, which Twilio does not support.
+        action_url: absolute address, called by POST.
+        token: comes back in `start` as the parameter `token`.
+        status_url: absolute address of the stream's status callbacks, called by POST.
+        parameters: come back in `start` too; name and value together stay below 500 characters.
+
+    Raises:
+        ValueError: the stream's address has a query, or a parameter is too long or named `token`.
+    """
+    from twilio.twiml.voice_response import Connect, Stream, VoiceResponse
+
+    if "?" in stream_url:
+        raise ValueError("the address of a <Stream> must not have a query; use parameters")
+    if TOKEN_PARAMETER in parameters:
+        raise ValueError(f"the parameter {TOKEN_PARAMETER!r} is taken by the stream token")
+    stream = Stream(
+        url=_clean(stream_url),
+        status_callback=_clean(status_url) if status_url else None,
+        status_callback_method="POST" if status_url else None,
+    )
+    for name, value in {TOKEN_PARAMETER: token, **parameters}.items():
+        if len(name) + len(value) >= _PAIR_LIMIT:
+            raise ValueError(f"the parameter {name[:40]!r} is too long: name and value must stay below {_PAIR_LIMIT}")
+        stream.parameter(name=_clean(name), value=_clean(value))
+    connect = Connect(action=_clean(action_url), method="POST")
+    connect.append(stream)
+    response = VoiceResponse()
+    response.append(connect)
+    response.redirect(_clean(action_url), method="POST")
+    return str(response)
+
+
+def say_and_hang_up(text: str, language: str) -> str:
+    """Let the phone line speak `text` itself, then end the call; `language` is a BCP-47 tag."""
+    from twilio.twiml.voice_response import VoiceResponse
+
+    response = VoiceResponse()
+    response.say(_clean(text), language=_say_locale(language))
+    response.hangup()
+    return str(response)
+
+
+def say_trouble(language: str) -> str:
+    """Apologise for a technical problem in the caller's language, or in English, and end the call."""
+    return say_and_hang_up(fallback_sentences(language).trouble, fallback_language(language))
+
+
+def say_goodbye(language: str) -> str:
+    """Ask the caller to try later, in their language or in English, and end the call."""
+    return say_and_hang_up(fallback_sentences(language).goodbye, fallback_language(language))
+
+
+def hang_up() -> str:
+    """End the call."""
+    from twilio.twiml.voice_response import VoiceResponse
+
+    response = VoiceResponse()
+    response.hangup()
+    return str(response)
+
+
+def reject_busy() -> str:
+    """Refuse the call with a busy signal, unanswered and unbilled; only as the first answer to a call."""
+    from twilio.twiml.voice_response import VoiceResponse
+
+    response = VoiceResponse()
+    response.reject(reason="busy")
+    return str(response)
+
+
+def redirect(url: str) -> str:
+    """Go on with the TwiML at `url`, asked for by POST."""
+    from twilio.twiml.voice_response import VoiceResponse
+
+    response = VoiceResponse()
+    response.redirect(_clean(url), method="POST")
+    return str(response)
+
+
+def _say_locale(language: str) -> str:
+    """A locale that <Say> knows: an unknown one would leave the caller with silence."""
+    locales = _SAY_LOCALES.get(_prefix(language), _SAY_LOCALES["en"])
+    wanted = language.replace("_", "-").lower()
+    return next((locale for locale in locales if locale.lower() == wanted), locales[0])
+
+
+def _prefix(language: str) -> str:
+    return language.replace("_", "-").partition("-")[0].lower()
+
+
+def _clean(text: str) -> str:
+    return _NOT_XML.sub("", text)
