@@ -1,0 +1,282 @@
+"""The leg to the model: a WebSocket around a `Conversation`.
+
+Everything that has a reason stands in `conversation`; here bytes move, time passes and sockets break. No task is
+started: the caller's reading task also keeps the deadlines, and whoever has something to send writes it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import ssl
+from collections import deque
+from collections.abc import Sequence
+
+from websockets.asyncio.client import ClientConnection
+from websockets.asyncio.client import connect as open_websocket
+from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+
+from voicebot.call.ports import ModelCommand, ModelEvent, ModelLost
+from voicebot.errors import ModelUnavailableError, RealtimeEventError
+
+from .conversation import FATAL_CODES, Conversation
+from .endpoint import endpoint
+from .limits import Limits
+from .server_events import ErrorReported, parse
+from .session import SessionConfig
+
+log = logging.getLogger(__name__)
+# At DEBUG websockets writes the handshake with its key, and every frame.
+_socket_log = logging.getLogger(f"{__name__}.socket")
+_socket_log.setLevel(logging.WARNING)
+
+_MAX_EVENT_BYTES = 16 * 2**20  # the API's own bound for an event is 15 MiB of base64
+_MAX_BUFFERED_EVENTS = 64
+_PING_S = 20.0
+_CLOSE_S = 2.0
+_MAX_MALFORMED = 50
+_RETRYABLE_STATUS = (408, 425, 429)
+_FINAL_CLOSE_CODES = (1008, 3000, 3003)  # policy violation, unauthorized, forbidden
+_KEY = re.compile(r"\b(?:sk|ek)-\S+")
+
+
+class _NoRedirects(open_websocket):
+    """A redirect would carry the key to another address; the API has none."""
+
+    def process_redirect(self, exc: Exception) -> Exception:
+        return exc
+
+
+async def connect(
+    url: str,
+    *,
+    api_key: str,
+    config: SessionConfig,
+    open_timeout_s: float = 10.0,
+    write_timeout_s: float = 5.0,
+    limits: Limits | None = None,
+    call_sid: str = "-",
+) -> RealtimeLeg:
+    """Open a session and configure it; the first event of the leg is `ModelReady`.
+
+    Args:
+        url: `wss://…`, or `ws://…` on loopback; the model is added to its query. An Azure address is recognised.
+        api_key: sent in the handshake and kept nowhere; empty for a server that asks for none.
+        config: what the session is asked for.
+        open_timeout_s: bound of everything up to the configured session.
+        write_timeout_s: how long the server may take no bytes before it is given up.
+        limits: bounds of the conversation.
+        call_sid: stands in every line that is logged.
+
+    Raises:
+        ModelUnavailableError: the server cannot be reached, or refused the connection or the configuration.
+    """
+    where = endpoint(url, config.model)
+    headers = where.headers(api_key)
+    try:
+        async with asyncio.timeout(open_timeout_s):
+            connection = await _NoRedirects(
+                where.address,
+                additional_headers=headers,
+                user_agent_header="voicebot",
+                compression=None,
+                proxy=None,
+                open_timeout=None,
+                ping_interval=_PING_S,
+                ping_timeout=_PING_S,
+                close_timeout=_CLOSE_S - 0.5,
+                max_size=_MAX_EVENT_BYTES,
+                max_queue=_MAX_BUFFERED_EVENTS,
+                logger=_socket_log,
+            )
+            conversation = Conversation(config, asyncio.get_running_loop().time(), limits)
+            leg = RealtimeLeg(connection, conversation, write_timeout_s=write_timeout_s, call_sid=call_sid)
+            try:
+                await leg._configure()
+            except (asyncio.CancelledError, ModelUnavailableError):
+                connection.transport.abort()  # nobody else knows of it
+                raise
+            return leg
+    except TimeoutError as exc:
+        raise ModelUnavailableError(f"the model did not answer within {open_timeout_s:g} s", retryable=True) from exc
+    except (WebSocketException, OSError) as exc:
+        raise _unavailable(exc) from exc
+
+
+class RealtimeLeg:
+    """A session with the model, as the call sees it (`ModelLeg`)."""
+
+    def __init__(
+        self, connection: ClientConnection, conversation: Conversation, *, write_timeout_s: float, call_sid: str
+    ) -> None:
+        self._connection, self._conversation = connection, conversation
+        self._write_timeout_s, self._call_sid = write_timeout_s, call_sid
+        self._loop = asyncio.get_running_loop()
+        self._pending: list[ModelEvent] = []  # what came and was not given yet
+        self._alarm: asyncio.Timeout | None = None  # of the read that waits
+        self._outgoing: deque[str] = deque()
+        self._writing_since: float | None = None
+        self._watchdog: asyncio.TimerHandle | None = None  # of writes
+        self._closed = False
+        self._broken: str | None = None  # why we gave the connection up ourselves
+        self._malformed = 0
+        self._lost: ModelLost | None = None
+
+    async def receive(self) -> Sequence[ModelEvent]:
+        """Wait for the next events; the last one ever is `ModelLost`. Cancelling it loses nothing."""
+        while not self._pending:
+            if self._lost is not None:
+                return [self._lost]
+            self._pending = await self._next()
+            self._note_end(self._pending)
+            await self._flush()
+        events, self._pending = self._pending, []
+        return events
+
+    async def send(self, commands: Sequence[ModelCommand]) -> None:
+        """Write commands in order. A lost connection is told by `receive`."""
+        now = self._loop.time()
+        for command in commands:
+            self._conversation.perform(command, now)
+        self._set_alarm()
+        await self._flush()
+
+    async def close(self) -> None:
+        """Close the connection within two seconds; does nothing the second time."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._watchdog is not None:
+            self._watchdog.cancel()
+        try:
+            async with asyncio.timeout(_CLOSE_S):
+                await self._connection.close()
+        except TimeoutError:
+            self._connection.transport.abort()
+
+    async def _configure(self) -> None:
+        events = await self.receive()
+        if isinstance(events[-1], ModelLost):
+            raise ModelUnavailableError(events[-1].reason, retryable=events[-1].retryable)
+        self._pending = list(events)
+
+    # ---- reading
+
+    async def _next(self) -> list[ModelEvent]:
+        try:
+            async with asyncio.timeout_at(self._conversation.deadline()) as self._alarm:
+                text = await self._connection.recv(decode=False)
+        except TimeoutError:
+            return self._conversation.on_deadline(self._loop.time())
+        except ConnectionClosed as exc:
+            return [self._loss(exc)]
+        finally:
+            self._alarm = None
+        return self._take(text)
+
+    def _take(self, text: bytes) -> list[ModelEvent]:
+        try:
+            event = parse(text)
+        except RealtimeEventError as exc:
+            return self._skip(exc)
+        if event is None:
+            return []
+        events = self._conversation.handle(event, self._loop.time())
+        if isinstance(event, ErrorReported):
+            self._log_diagnostics()
+        return events
+
+    def _skip(self, exc: RealtimeEventError) -> list[ModelEvent]:
+        self._malformed += 1
+        if self._malformed == 1:
+            log.warning("call %s: skipped a malformed event of the model: %s", self._call_sid, exc)
+        if self._malformed < _MAX_MALFORMED:
+            return []
+        self._give_up("too many malformed events")
+        return [ModelLost("too many malformed events", retryable=True)]
+
+    def _set_alarm(self) -> None:
+        """A command may have changed the next deadline while a read waits."""
+        alarm = self._alarm
+        if alarm is not None and not alarm.expired():
+            due = self._conversation.deadline()
+            if due != alarm.when():
+                alarm.reschedule(due)
+
+    # ---- writing
+
+    async def _flush(self) -> None:
+        """Write what is to be sent. One task writes; another that comes meanwhile leaves its part to that one."""
+        self._outgoing.extend(self._conversation.data_to_send())
+        if self._writing_since is not None or not self._outgoing:
+            return
+        self._writing_since = self._loop.time()
+        if self._watchdog is None:
+            self._watchdog = self._loop.call_later(self._write_timeout_s, self._watch_writes)
+        try:
+            while self._outgoing:
+                await self._connection.send(self._outgoing.popleft())
+        except ConnectionClosed:
+            self._outgoing.clear()  # `receive` tells it
+        finally:
+            self._writing_since = None
+
+    def _watch_writes(self) -> None:
+        """Bound every write by one timer in a few seconds: `asyncio.timeout` would make one per 20 ms of a call."""
+        self._watchdog = None
+        if self._writing_since is None:
+            return
+        due = self._writing_since + self._write_timeout_s
+        if due <= self._loop.time():
+            self._give_up("the model takes no data")
+        else:
+            self._watchdog = self._loop.call_at(due, self._watch_writes)
+
+    # ---- ends
+
+    def _give_up(self, reason: str) -> None:
+        self._broken = self._broken or reason
+        self._outgoing.clear()
+        self._connection.transport.abort()
+
+    def _loss(self, exc: ConnectionClosed) -> ModelLost:
+        if self._closed:
+            return ModelLost("closed by the call", retryable=False)
+        if self._broken:
+            return ModelLost(self._broken, retryable=True)
+        if exc.rcvd is None:
+            return ModelLost("the connection broke", retryable=True)
+        reason = _KEY.sub("…", exc.rcvd.reason)
+        final = exc.rcvd.code in _FINAL_CLOSE_CODES or any(code in reason for code in FATAL_CODES)
+        said = f"closed by the model: {exc.rcvd.code} {reason}".rstrip()
+        return ModelLost(said, retryable=not final)
+
+    def _note_end(self, events: Sequence[ModelEvent]) -> None:
+        if events and isinstance(events[-1], ModelLost):
+            self._lost = events[-1]
+            log.info("call %s: the model is gone: %s", self._call_sid, self._lost.reason)
+
+    def _log_diagnostics(self) -> None:
+        for diagnostic in self._conversation.diagnostics():
+            error = diagnostic.error
+            log.log(
+                logging.INFO if diagnostic.expected else logging.WARNING,
+                "call %s: the model reports %s (param %s, event %s)",
+                self._call_sid,
+                error.reason,
+                error.param,
+                error.event_id,
+            )
+
+
+def _unavailable(exc: Exception) -> ModelUnavailableError:
+    """Say in our words why no connection came about, without address and headers."""
+    if isinstance(exc, InvalidStatus):
+        status = exc.response.status_code
+        body = (exc.response.body or b"").decode("utf-8", "replace")
+        retryable = (status in _RETRYABLE_STATUS or status >= 500) and not any(code in body for code in FATAL_CODES)
+        return ModelUnavailableError(f"the model's server answered {status}", retryable=retryable)
+    if isinstance(exc, ssl.SSLCertVerificationError):
+        return ModelUnavailableError("the certificate of the model's server is not valid", retryable=False)
+    return ModelUnavailableError(f"the model's server cannot be reached ({type(exc).__name__})", retryable=True)

@@ -1,0 +1,79 @@
+"""How a session with the model is set up: what is asked of it once, before the first word."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from voicebot.audio.formats import AudioFormat
+
+# Realtime API reference, `audio.input.transcription.languages`: only these take more than one hint.
+_TAKES_LANGUAGES = ("gpt-transcribe", "gpt-live-transcribe")
+
+
+@dataclass(frozen=True, slots=True)
+class SessionConfig:
+    """What stays the same for a whole session; voice and formats are locked once the model has spoken.
+
+    `model` is the model's name, on Azure the deployment's. `languages` are ISO 639-1 codes or tags that begin with
+    one, the likeliest first. `transcription_model` None leaves the caller's words unwritten. `silence_ms` ends a turn,
+    `prefix_padding_ms` is kept from before its onset, `threshold` is the VAD's, 0 to 1.
+    """
+
+    model: str
+    voice: str
+    audio_format: AudioFormat
+    transcription_model: str | None
+    languages: tuple[str, ...] = ()
+    silence_ms: int = 500
+    prefix_padding_ms: int = 300
+    threshold: float = 0.5
+    noise_reduction: Literal["near_field", "far_field"] | None = None
+
+
+def initial_session(config: SessionConfig) -> dict[str, object]:
+    """Make the `session` object of the first `session.update`; later ones carry neither voice nor formats.
+
+    The server's VAD reports turns, and neither creates nor interrupts responses.
+    """
+    wire_format = _format(config.audio_format)
+    return {
+        "type": "realtime",
+        "output_modalities": ["audio"],
+        "audio": {
+            "input": {
+                "format": wire_format,
+                "transcription": _transcription(config.transcription_model, config.languages),
+                "noise_reduction": {"type": config.noise_reduction} if config.noise_reduction else None,
+                "turn_detection": {
+                    "type": "server_vad",
+                    "threshold": config.threshold,
+                    "prefix_padding_ms": config.prefix_padding_ms,
+                    "silence_duration_ms": config.silence_ms,
+                    "create_response": False,
+                    "interrupt_response": False,
+                },
+            },
+            "output": {"format": wire_format, "voice": config.voice},
+        },
+        "tools": [],
+        "tool_choice": "auto",
+    }
+
+
+def _format(audio_format: AudioFormat) -> dict[str, object]:
+    if audio_format is AudioFormat.PCMU_8K:
+        return {"type": "audio/pcmu"}
+    return {"type": "audio/pcm", "rate": audio_format.rate_hz}
+
+
+def _transcription(model: str | None, languages: tuple[str, ...]) -> dict[str, object] | None:
+    """With several languages a single hint would spoil the others, so models that take only one get none."""
+    if model is None:
+        return None
+    codes = list(dict.fromkeys(tag.partition("-")[0].lower() for tag in languages))
+    if len(codes) == 1:
+        return {"model": model, "language": codes[0]}
+    if codes and model in _TAKES_LANGUAGES:
+        return {"model": model, "languages": codes}
+    return {"model": model}
