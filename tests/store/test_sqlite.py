@@ -1,0 +1,309 @@
+"""The SQLite store's own promises: its file, its migrations, what it says when it cannot work."""
+
+# ruff: noqa: ASYNC240 - the tests look at small local files while nothing else runs
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import resource
+import sqlite3
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.store.store_samples import START, entries, entry, record
+from voicebot.errors import StoreError
+from voicebot.sim.clock import run_virtual
+from voicebot.store.sqlite import SqliteStore
+from voicebot.store.sqlite_file import MIGRATIONS, connect, create
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "data" / "voicebot.db"
+
+
+def query(path: Path, sql: str) -> list[tuple[object, ...]]:
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        return connection.execute(sql).fetchall()
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Another program holds the write lock."""
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        yield
+        connection.execute("ROLLBACK")
+
+
+@contextlib.contextmanager
+def disk_full(path: Path) -> Iterator[None]:
+    """No file of this process grows beyond what the largest one here has."""
+    largest = max(file.stat().st_size for file in path.parent.iterdir())
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (largest, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+
+
+# ---- the file -----------------------------------------------------------------------------------------------------
+
+
+async def test_files_are_for_their_owner_only(path: Path) -> None:
+    store = await SqliteStore.open(path)
+    await store.append("CA1", [entry(1)], durable=True)
+    names = {file.name for file in path.parent.iterdir()}
+    assert names == {"voicebot.db", "voicebot.db-wal", "voicebot.db-shm"}
+    assert {file.stat().st_mode & 0o777 for file in path.parent.iterdir()} == {0o600}
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+    await store.close()
+
+
+async def test_open_tightens_an_existing_file(path: Path) -> None:
+    await (await SqliteStore.open(path)).close()
+    path.chmod(0o644)
+    await (await SqliteStore.open(path)).close()
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_commits_are_flushed_to_disk(path: Path) -> None:
+    create(path, 1.0)
+    with contextlib.closing(connect(path, 1.0)) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert connection.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
+
+
+async def test_close_lets_go_of_the_file(path: Path) -> None:
+    store = await SqliteStore.open(path)
+    await store.append("CA1", entries(1, 3), durable=False)
+    await store.close()
+    assert [file.name for file in path.parent.iterdir()] == ["voicebot.db"]  # the WAL is merged and gone
+
+
+async def test_cancelled_caller_does_not_stop_the_write(path: Path) -> None:
+    store = await SqliteStore.open(path)
+    with locked(path):
+        async with asyncio.TaskGroup() as tasks:
+            claim = tasks.create_task(store.claim_token("CA1", 1, START))
+            await asyncio.sleep(0)
+            claim.cancel()
+    assert not await store.claim_token("CA1", 1, START)
+    await store.close()
+
+
+@pytest.mark.parametrize("lock_s", [0.05, 60])
+def test_switch_to_wal_waits_for_others(path: Path, lock_s: float) -> None:
+    create(path, 1.0)
+    query(path, "PRAGMA journal_mode = DELETE")
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        release = threading.Timer(lock_s, other.execute, ("ROLLBACK",))
+        release.start()
+        if lock_s < 1:
+            create(path, 5.0)
+        else:
+            with pytest.raises(StoreError, match="locked"):
+                create(path, 0.05)
+        release.cancel()
+        release.join()
+    assert query(path, "PRAGMA journal_mode") == [("wal" if lock_s < 1 else "delete",)]
+
+
+async def test_open_needs_no_lock(path: Path) -> None:
+    await (await SqliteStore.open(path)).close()
+    running = await SqliteStore.open(path)
+    with locked(path):
+        await (await SqliteStore.open(path, busy_timeout_s=0.01)).close()
+    await running.close()
+
+
+# ---- migrations ---------------------------------------------------------------------------------------------------
+
+
+async def test_schema_version_is_recorded_once(path: Path) -> None:
+    for _ in range(2):
+        await (await SqliteStore.open(path)).close()
+    assert query(path, "SELECT version FROM schema_version") == [(len(MIGRATIONS),)]
+
+
+async def test_reopening_keeps_what_was_written(path: Path) -> None:
+    store = await SqliteStore.open(path)
+    await store.open_call(record())
+    await store.close()
+    again = await SqliteStore.open(path)
+    assert await again.call("CA1") == record()
+    await again.close()
+
+
+async def test_older_schema_is_migrated(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = await SqliteStore.open(path)
+    await store.append("CA1", [entry(1)], durable=True)
+    await store.close()
+    newer = (*MIGRATIONS, ("CREATE TABLE added (x)", "INSERT INTO added SELECT COUNT(*) FROM journal"))
+    monkeypatch.setattr("voicebot.store.sqlite_file.MIGRATIONS", newer)
+    await (await SqliteStore.open(path)).close()
+    assert query(path, "SELECT x FROM added") == [(1,)]
+    assert query(path, "SELECT version FROM schema_version") == [(len(newer),)]
+
+
+async def test_broken_migration_changes_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    await (await SqliteStore.open(path)).close()
+    broken = (*MIGRATIONS, ("CREATE TABLE added (x)", "INSERT INTO missing VALUES (1)"))
+    with monkeypatch.context() as changed:
+        changed.setattr("voicebot.store.sqlite_file.MIGRATIONS", broken)
+        with pytest.raises(StoreError, match="missing"):
+            await SqliteStore.open(path)
+    assert query(path, "SELECT name FROM sqlite_master WHERE name = 'added'") == []
+    await (await SqliteStore.open(path)).close()
+
+
+async def test_newer_schema_is_refused(path: Path) -> None:
+    await (await SqliteStore.open(path)).close()
+    query(path, "UPDATE schema_version SET version = 99")
+    with pytest.raises(StoreError, match=r"voicebot\.db: written by a newer voicebot \(schema 99.*upgrade"):
+        await SqliteStore.open(path)
+
+
+# ---- what cannot be opened ----------------------------------------------------------------------------------------
+
+
+async def test_file_of_another_kind_is_refused(path: Path) -> None:
+    path.parent.mkdir()
+    path.write_bytes(b"This is a letter, not a database. " * 100)
+    with pytest.raises(StoreError, match=r"voicebot\.db: .*not a database \(.*name another file"):
+        await SqliteStore.open(path)
+    assert path.read_bytes().startswith(b"This is a letter")
+
+
+async def test_damaged_file_is_refused(path: Path) -> None:
+    await (await SqliteStore.open(path)).close()
+    first_page = path.read_bytes()[:4096]
+    path.write_bytes(first_page + b"\xff" * (path.stat().st_size - 4096))
+    with pytest.raises(StoreError, match=r"voicebot\.db: .*malformed \(.*restore a copy"):
+        await SqliteStore.open(path)
+
+
+@pytest.mark.parametrize("place", ["/dev/null/voicebot.db", "{folder}"], ids=["no folder", "a folder"])
+async def test_impossible_place_is_refused(place: str, tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=r"name another file"):
+        await SqliteStore.open(Path(place.format(folder=tmp_path)))
+
+
+OPEN_UNPRIVILEGED = """
+import asyncio, os, pathlib, sys
+from voicebot.errors import StoreError
+from voicebot.store.sqlite import SqliteStore
+if os.geteuid() == 0:
+    os.setuid(65534)  # root may write anywhere
+try:
+    asyncio.run(SqliteStore.open(pathlib.Path(sys.argv[1])))
+except StoreError as exc:
+    print(exc)
+"""
+
+
+@pytest.mark.parametrize("file_exists", [False, True])
+async def test_read_only_folder_is_refused(file_exists: bool) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "voicebot.db")
+        if file_exists:
+            path.touch(0o444)
+        os.chmod(folder, 0o555)
+        arguments = (sys.executable, "-c", OPEN_UNPRIVILEGED, str(path))
+        child = await asyncio.create_subprocess_exec(*arguments, cwd=ROOT, stdout=asyncio.subprocess.PIPE)
+        said = (await child.communicate())[0].decode()
+        os.chmod(folder, 0o755)
+    assert said.startswith(str(path)) and "let this user write to" in said
+
+
+# ---- trouble while running ----------------------------------------------------------------------------------------
+
+
+async def test_locked_file_keeps_entries_until_free(path: Path) -> None:
+    store = await SqliteStore.open(path, busy_timeout_s=0.01)
+    with locked(path):
+        await store.append("CA1", entries(1, 5), durable=False)
+        with pytest.raises(StoreError, match=r"voicebot\.db: database is locked \(.*close whatever else"):
+            await store.append("CA1", [entry(6)], durable=True)
+        assert not store.healthy()
+        assert await store.journal("CA1") == entries(1, 6)
+        with pytest.raises(StoreError, match="locked"):
+            await store.finish("CA1", "{}", [], ended=START)
+    assert await store.finish("CA1", "{}", [], ended=START)
+    assert store.healthy()
+    assert query(path, "SELECT COUNT(*) FROM journal") == [(6,)]
+    await store.close()
+
+
+async def test_full_disk_keeps_entries_until_free(path: Path) -> None:
+    store = await SqliteStore.open(path)
+    bulky = [entry(n, f'"{"x" * 100_000}"') for n in range(1, 11)]
+    with disk_full(path):
+        with pytest.raises(StoreError, match=r"voicebot\.db: .*(disk|space)"):
+            await store.append("CA1", bulky, durable=True)
+        assert not store.healthy()
+    await store.append("CA1", [entry(11)], durable=True)
+    assert store.healthy()
+    await store.close()
+    assert query(path, "SELECT COUNT(*), MAX(sequence) FROM journal") == [(11, 11)]
+    assert query(path, "PRAGMA integrity_check") == [("ok",)]
+
+
+async def test_full_buffer_refuses_more_entries(path: Path) -> None:
+    store = await SqliteStore.open(path, busy_timeout_s=0.01, buffer_bytes=5000)
+    with locked(path):
+        await store.append("CA1", entries(1, 10), durable=False)
+        with pytest.raises(StoreError, match="10 journal entries wait"):
+            await store.append("CA1", entries(11, 20), durable=False)
+    await store.append("CA1", [], durable=True)
+    await store.append("CA1", entries(11, 20), durable=False)
+    await store.close()
+    assert query(path, "SELECT COUNT(*) FROM journal") == [(20,)]
+
+
+async def test_close_says_what_it_could_not_write(path: Path) -> None:
+    store = await SqliteStore.open(path, busy_timeout_s=0.01)
+    await store.append("CA1", entries(1, 5), durable=False)
+    with locked(path), pytest.raises(StoreError, match="5 journal entries could not be written"):
+        await store.close()
+
+
+def test_buffered_entries_are_written_within_50_ms(path: Path) -> None:
+    async def call() -> None:
+        store = await SqliteStore.open(path)
+        await store.append("CA1", [entry(1)], durable=False)
+        assert query(path, "SELECT COUNT(*) FROM journal") == [(0,)]
+        await asyncio.sleep(0.03)
+        await store.append("CA1", [entry(2)], durable=False)
+        await asyncio.sleep(0.02)
+        assert query(path, "SELECT COUNT(*) FROM journal") == [(2,)]
+        await store.close()
+
+    run_virtual(call())
+
+
+def test_health_returns_without_traffic(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def call() -> None:
+        store = await SqliteStore.open(path, busy_timeout_s=0.01)
+        with locked(path):
+            with pytest.raises(StoreError):
+                await store.claim_token("CA1", 1, START)
+            await asyncio.sleep(10)
+            assert not store.healthy()
+        await asyncio.sleep(2)
+        assert store.healthy()
+        await store.close()
+
+    run_virtual(call())
+    assert len(caplog.records) == 2  # one line when trouble began, one when it was over

@@ -1,0 +1,1 @@
+"""Stores: the journal of every call, its report and the outbox, behind one contract."""

@@ -1,0 +1,159 @@
+"""The SQLite file: how it is opened, its schema with migrations, and its errors in words that say how to mend."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+import time
+from pathlib import Path
+
+from voicebot.errors import StoreError
+
+log = logging.getLogger(__name__)
+
+# One tuple of statements per version, applied in order and never edited once released.
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    (
+        "CREATE TABLE schema_version (version INTEGER NOT NULL)",
+        """CREATE TABLE calls (
+            call_sid TEXT PRIMARY KEY, flow_name TEXT NOT NULL, flow_version TEXT NOT NULL, caller TEXT, called TEXT,
+            direction TEXT NOT NULL, started_us INTEGER NOT NULL, attempt INTEGER NOT NULL,
+            token_issued_at INTEGER NOT NULL, ended_us INTEGER) WITHOUT ROWID""",
+        "CREATE INDEX calls_by_start ON calls (started_us, call_sid)",
+        """CREATE TABLE claimed_tokens (
+            call_sid TEXT NOT NULL, attempt INTEGER NOT NULL, claimed_us INTEGER NOT NULL,
+            PRIMARY KEY (call_sid, attempt)) WITHOUT ROWID""",
+        """CREATE TABLE journal (
+            call_sid TEXT NOT NULL, sequence INTEGER NOT NULL, kind TEXT NOT NULL, at_ms INTEGER NOT NULL,
+            wall_us INTEGER NOT NULL, body TEXT NOT NULL, PRIMARY KEY (call_sid, sequence)) WITHOUT ROWID""",
+        "CREATE TABLE reports (call_sid TEXT PRIMARY KEY, body TEXT NOT NULL, written_us INTEGER NOT NULL)",
+        """CREATE TABLE outbox (
+            webhook_id TEXT PRIMARY KEY, call_sid TEXT NOT NULL, url TEXT NOT NULL, host TEXT NOT NULL,
+            body TEXT NOT NULL, state TEXT NOT NULL, attempts INTEGER NOT NULL, due_us INTEGER,
+            created_us INTEGER NOT NULL, tried_us INTEGER, status INTEGER, reason TEXT)""",
+        "CREATE INDEX outbox_due ON outbox (host, due_us) WHERE state = 'pending'",
+        "CREATE INDEX outbox_by_age ON outbox (created_us)",
+        "CREATE TABLE disabled_urls (url TEXT PRIMARY KEY, since_us INTEGER NOT NULL) WITHOUT ROWID",
+    ),
+)
+
+# By primary result code (https://www.sqlite.org/rescode.html).
+_MEND = {
+    sqlite3.SQLITE_BUSY: "another program holds it locked: close whatever else has this file open",
+    sqlite3.SQLITE_LOCKED: "another program holds it locked: close whatever else has this file open",
+    sqlite3.SQLITE_FULL: "free some space on its disk",
+    sqlite3.SQLITE_IOERR: "check its disk: space, quota, file size limit and health",
+    sqlite3.SQLITE_READONLY: "let this user write to the file and its folder, on a disk mounted for writing",
+    sqlite3.SQLITE_PERM: "let this user write to the file and its folder",
+    sqlite3.SQLITE_CANTOPEN: "let this user write to its folder, or name another file",
+    sqlite3.SQLITE_NOTADB: "it is no database of ours: name another file",
+    sqlite3.SQLITE_CORRUPT: "the file is damaged: restore a copy, or move it away to start anew",
+}
+
+
+def store_error(path: Path, exc: sqlite3.Error | OSError) -> StoreError:
+    """Our error for SQLite's or the file system's: what happened to which file, and how to mend it."""
+    if isinstance(exc, OSError):
+        problem, mend = exc.strerror or str(exc), "let this user write to its folder, or name another file"
+    else:
+        code = getattr(exc, "sqlite_errorcode", 0) & 0xFF  # drop the extended part
+        problem, mend = str(exc), _MEND.get(code, "see https://www.sqlite.org/rescode.html")
+    return StoreError(f"{path.absolute()}: {problem} ({mend})")
+
+
+def create(path: Path, busy_timeout_s: float) -> None:
+    """Make sure that the file exists, for its owner only, in WAL mode and with the newest schema. Blocks.
+
+    Raises:
+        StoreError: it cannot be, or the file was written by a newer version.
+    """
+    try:
+        _create_private(path)
+        connection = _connect(path, busy_timeout_s)
+        try:
+            _migrate(connection, path)
+            _use_wal(connection, path, busy_timeout_s)
+        finally:
+            connection.close()
+    except (sqlite3.Error, OSError) as exc:
+        raise store_error(path, exc) from exc
+
+
+def connect(path: Path, busy_timeout_s: float, *, read_only: bool = False) -> sqlite3.Connection:
+    """A connection to an existing file; transactions are begun by hand. Blocks."""
+    try:
+        connection = _connect(path, busy_timeout_s)
+        if read_only:
+            connection.execute("PRAGMA query_only = ON")
+    except sqlite3.Error as exc:
+        raise store_error(path, exc) from exc
+    return connection
+
+
+def _connect(path: Path, busy_timeout_s: float) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=busy_timeout_s, isolation_level=None, check_same_thread=False)
+    connection.execute("PRAGMA synchronous = FULL")  # a commit has returned from fsync
+    return connection
+
+
+def _create_private(path: Path) -> None:
+    """Create folder and file without a moment in which others could read; WAL files inherit the file's mode."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        # An existing file must not be opened here: closing it would drop the locks that SQLite holds in this process.
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    except FileExistsError:
+        if path.is_file() and path.stat().st_mode & 0o077:
+            _make_private(path)
+
+
+def _make_private(path: Path) -> None:
+    try:
+        path.chmod(0o600)
+    except PermissionError:
+        log.warning("%s can be read by other users, and is not ours to change", path)
+
+
+def _migrate(connection: sqlite3.Connection, path: Path) -> None:
+    if _version(connection) == len(MIGRATIONS):
+        return  # the usual start, which needs no lock
+    connection.execute("BEGIN IMMEDIATE")  # of several processes that start at once, one migrates
+    with connection:
+        version = _version(connection)
+        if version > len(MIGRATIONS):
+            raise StoreError(
+                f"{path.absolute()}: written by a newer voicebot (schema {version}, this one knows {len(MIGRATIONS)}): "
+                "upgrade voicebot, or name another file"
+            )
+        for statements in MIGRATIONS[version:]:
+            for statement in statements:
+                connection.execute(statement)
+        connection.execute("DELETE FROM schema_version")
+        connection.execute("INSERT INTO schema_version VALUES (?)", (len(MIGRATIONS),))
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    """How many migrations the file has had; 0 for a new one."""
+    if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'schema_version'").fetchone():
+        return 0
+    (version,) = connection.execute("SELECT COALESCE(MAX(version), 0) FROM schema_version").fetchone()
+    return int(version)
+
+
+def _use_wal(connection: sqlite3.Connection, path: Path, busy_timeout_s: float) -> None:
+    """Switch to write-ahead logging. The switch does not always wait for locks itself, so we do."""
+    deadline = time.monotonic() + busy_timeout_s
+    while True:
+        try:
+            (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+        except sqlite3.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+            continue
+        if mode != "wal":
+            raise StoreError(
+                f"{path.absolute()}: its file system does not support SQLite's WAL (name a file on a local disk)"
+            )
+        return
