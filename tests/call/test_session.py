@@ -1,0 +1,869 @@
+"""The shell round a call: its life, its order of effects, and everything that may go wrong beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import json
+import threading
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+
+import pytest
+
+from tests.fakes import CALL_SID, START, FakeCore, FakeJournal, FakeLeg, FakeModel
+from voicebot.audio.formats import AudioFormat
+from voicebot.call.clips import ClipCache
+from voicebot.call.core import CallCore, Effect, Event, Journal, StartTool
+from voicebot.call.entries import CallOpened, KeyPress
+from voicebot.call.ports import (
+    AnswerTool,
+    AppendAudio,
+    CallerAudio,
+    CallerLeft,
+    CloseLeg,
+    InsertNote,
+    KeyPressed,
+    ModelLeg,
+    ModelLost,
+    ModelReady,
+    PlayAudio,
+    RenderClip,
+    Reply,
+    ReplyAudio,
+    ReplyAudioEnded,
+    ReplyEnded,
+    ReplyStarted,
+    ReplyWords,
+    ToolCall,
+)
+from voicebot.call.session import CONNECT_DELAYS_S, HELD_COMMANDS, CallSession
+from voicebot.engine.engine import PhaseEngine
+from voicebot.engine.events import CallContext, ToolFinished
+from voicebot.errors import ModelUnavailableError
+from voicebot.flow import Flow, Observations, Phase, ToolContext, ask, tool
+from voicebot.flow.tools import Tool
+from voicebot.sim.clock import run_virtual
+
+OPENED = CallOpened("visit", "v1", "{}", "+15550123456", "+15550100000", "inbound")
+CLAIM_LIMIT_S = 15.0
+
+
+def virtual(test: Callable[..., Coroutine[object, object, None]]) -> Callable[..., None]:
+    """Run an async test on a virtual loop, at whose end no task may be left."""
+
+    async def and_nothing_left(*args: object, **kwargs: object) -> None:
+        await test(*args, **kwargs)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    @functools.wraps(test)
+    def run(*args: object, **kwargs: object) -> None:
+        run_virtual(and_nothing_left(*args, **kwargs), limit_s=600)
+
+    return run
+
+
+class Call:
+    """A session over a core and fakes, running; made inside a loop."""
+
+    def __init__(
+        self,
+        core: FakeCore | CallCore | None = None,
+        *,
+        tools: Sequence[Tool] = (),
+        reaches: Sequence[FakeModel | ModelUnavailableError] | None = None,
+        leg: FakeLeg | None = None,
+    ) -> None:
+        """`reaches`: what each try to reach the model comes to; at once its model by default."""
+        self.model = FakeModel()
+        self.leg = leg or FakeLeg()
+        self.journal = FakeJournal()
+        self.core = core if core is not None else FakeCore()
+        self.tried_at: list[float] = []
+        self._reaches = list(reaches) if reaches is not None else [self.model]
+        self.session = CallSession(
+            self.core,  # type: ignore[arg-type]
+            OPENED,
+            call_sid=CALL_SID,
+            store=self.journal,
+            connect_model=self._reach,
+            tools={one.name: one for one in tools},
+            wall=lambda: START,
+            claim_limit_s=CLAIM_LIMIT_S,
+        )
+        self.running = asyncio.ensure_future(self.session.run())
+
+    async def _reach(self) -> ModelLeg:
+        self.tried_at.append(now())
+        outcome = self._reaches.pop(0)
+        if isinstance(outcome, ModelUnavailableError):
+            raise outcome
+        return outcome
+
+    async def connected(self) -> Call:
+        """With the caller's leg, and everything that follows from it done."""
+        assert self.session.attach(self.leg, "MZ1")
+        await settle()
+        return self
+
+    async def ended(self, within_s: float = 60.0) -> None:
+        async with asyncio.timeout(within_s):
+            await self.running
+        assert self.session.ended_reason is not None
+
+    async def hung_up(self) -> None:
+        self.leg.tell(CallerLeft("hangup"))
+        await self.ended()
+
+    @property
+    def fake(self) -> FakeCore:
+        assert isinstance(self.core, FakeCore)
+        return self.core
+
+    def finished_tools(self) -> list[ToolFinished]:
+        return [event for _, event in self.fake.seen if isinstance(event, ToolFinished)]
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+async def settle() -> None:
+    """Let everything happen that needs no time."""
+    await asyncio.sleep(1e-6)
+
+
+def unavailable(*, retryable: bool = True) -> ModelUnavailableError:
+    return ModelUnavailableError("the model's server answered 503", retryable=retryable)
+
+
+# ---- life -----------------------------------------------------------------------------------------------------------
+
+
+@virtual
+async def test_journal_tells_the_whole_life() -> None:
+    call = await Call().connected()
+    assert not call.running.done()
+    await call.hung_up()
+    assert call.journal.kinds == ["call_opened", "caller_connected", "call_ended"]
+    assert [entry.sequence for entry in call.journal.entries] == [1, 2, 3]
+    assert call.journal.durable == [1, 3]
+    assert call.session.ended_reason == "caller_hung_up"
+    assert call.session.unwritten == []
+    assert call.model.closed == 1
+
+
+@virtual
+async def test_entries_are_timed_from_the_webhook() -> None:
+    await asyncio.sleep(100)
+    call = Call()
+    await asyncio.sleep(1.5)
+    await call.connected()
+    await asyncio.sleep(2)
+    await call.hung_up()
+    assert [entry.at_ms for entry in call.journal.entries] == [0, 1500, 3500]
+
+
+@virtual
+async def test_stream_that_never_comes_ends_at_the_limit() -> None:
+    call = Call()
+    await call.session.over()
+    assert now() == pytest.approx(CLAIM_LIMIT_S)
+    await call.ended()
+    assert call.session.ended_reason == "never_connected"
+    assert call.model.closed == 1
+
+
+@virtual
+async def test_stream_may_come_at_the_last_moment() -> None:
+    call = Call()
+    await asyncio.sleep(CLAIM_LIMIT_S - 0.001)
+    await call.connected()
+    await asyncio.sleep(CLAIM_LIMIT_S)
+    assert not call.running.done()
+    await call.hung_up()
+
+
+@virtual
+async def test_phone_that_hangs_up_frees_a_waiting_call() -> None:
+    call = Call()
+    await settle()
+    assert call.session.ending is None
+    call.session.hang_up()
+    assert call.session.ending == "never_connected"
+    await call.ended(within_s=0.001)
+    assert call.session.ended_reason == "never_connected"
+    assert call.model.closed == 1
+
+
+@virtual
+async def test_end_of_a_waiting_call_waits_for_a_slow_write() -> None:
+    call = Call()
+    call.fake.answers[ModelReady] = lambda event: [InsertNote("a note")]
+    await settle()
+    call.model.takes_writes.clear()
+    call.model.tell(ModelReady())
+    await settle()
+    call.session.hang_up()
+    await asyncio.sleep(1)
+    call.model.takes_writes.set()
+    await call.ended(within_s=0.001)
+    assert call.session.ended_reason == "never_connected"
+    assert call.journal.kinds == ["call_opened", "call_ended"]
+
+
+@virtual
+async def test_phone_status_leaves_a_connected_call_alone() -> None:
+    call = await Call().connected()
+    call.session.hang_up()
+    await asyncio.sleep(1)
+    assert call.session.ending is None
+    assert not call.running.done()
+    await call.hung_up()
+
+
+@virtual
+async def test_call_takes_one_stream_only() -> None:
+    call = await Call().connected()
+    assert not call.session.attach(FakeLeg(), "MZ2")
+    await call.hung_up()
+    assert not call.session.attach(FakeLeg(), "MZ3")
+
+
+@pytest.mark.parametrize("connected", [False, True])
+@virtual
+async def test_abandoned_call_ends_at_once(connected: bool) -> None:
+    call = Call()
+    await settle()
+    if connected:
+        await call.connected()
+    call.session.abandon("shutdown")
+    await call.ended(within_s=0.001)
+    assert call.session.ended_reason == call.session.ending == "shutdown"
+    assert call.journal.kinds[-1] == "call_ended"
+    assert not call.session.attach(FakeLeg(), "MZ2")
+    assert call.model.closed == 1
+
+
+@virtual
+async def test_call_abandoned_before_it_ran_ends() -> None:
+    call = Call()
+    call.session.abandon("shutdown")
+    await call.ended(within_s=0.001)
+    assert call.session.ended_reason == "shutdown"
+
+
+@virtual
+async def test_cancelled_call_closes_its_model() -> None:
+    call = await Call().connected()
+    call.running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call.running
+    assert call.model.closed == 1
+    async with asyncio.timeout(0.001):
+        await call.session.over()
+
+
+# ---- the caller's leg -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("how", "reason"), [("hangup", "caller_hung_up"), ("lost", "connection_lost")])
+@virtual
+async def test_caller_who_leaves_ends_the_call(how: str, reason: str) -> None:
+    call = await Call().connected()
+    call.leg.tell(CallerLeft(how))  # type: ignore[arg-type]
+    await call.ended(within_s=0.001)
+    assert call.session.ended_reason == reason
+
+
+@virtual
+async def test_leg_that_takes_no_bytes_is_lost() -> None:
+    call = Call(leg=FakeLeg(takes=1))
+    call.fake.answers[KeyPressed] = lambda event: [PlayAudio(b"one"), PlayAudio(b"two")]
+    await call.connected()
+    call.leg.tell(KeyPressed("1"))
+    await call.ended(within_s=0.001)
+    assert call.session.ended_reason == "connection_lost"
+    assert call.leg.sent == [PlayAudio(b"one")]
+
+
+@virtual
+async def test_caller_audio_reaches_the_model_in_order() -> None:
+    call = Call()
+    call.fake.answers[CallerAudio] = lambda event: [AppendAudio(event.payload)]  # type: ignore[union-attr]
+    await call.connected()
+    for number in range(50):
+        call.leg.tell(CallerAudio(bytes([number])))
+    await call.model.sent_one(AppendAudio, 50)
+    assert call.model.sent == [AppendAudio(bytes([number])) for number in range(50)]
+    await call.hung_up()
+
+
+@virtual
+async def test_leg_is_closed_before_the_call_is_over() -> None:
+    call = await Call().connected()
+    call.session.abandon("shutdown")
+    await call.session.over()
+    assert call.leg.sent == [CloseLeg()]
+    await call.ended()
+
+
+# ---- the model ------------------------------------------------------------------------------------------------------
+
+
+@virtual
+async def test_model_is_tried_again_while_the_phone_rings() -> None:
+    model = FakeModel()
+    call = Call(reaches=[unavailable(), unavailable(), model])
+    model.tell(ModelReady())
+    await asyncio.sleep(2)
+    assert call.tried_at == pytest.approx([0, CONNECT_DELAYS_S[0], sum(CONNECT_DELAYS_S)])
+    assert [event for _, event in call.fake.seen] == [ModelReady()]
+    await call.connected()
+    await call.hung_up()
+    assert model.closed == 1
+
+
+@pytest.mark.parametrize(
+    ("refusals", "tries"),
+    [([unavailable()] * 3, 3), ([unavailable(), unavailable(retryable=False)], 2), ([unavailable(retryable=False)], 1)],
+)
+@virtual
+async def test_model_that_cannot_be_had_is_lost(refusals: list[ModelUnavailableError], tries: int) -> None:
+    call = Call(reaches=refusals)
+    call.fake.answers[ModelLost] = lambda event: []
+    await asyncio.sleep(5)
+    assert len(call.tried_at) == tries
+    assert [event for _, event in call.fake.seen] == [ModelLost(refusals[-1].reason, refusals[-1].retryable)]
+    await call.connected()
+    await call.hung_up()
+
+
+@virtual
+async def test_call_ends_while_the_model_is_still_tried() -> None:
+    call = Call(reaches=[unavailable()] * 3)
+    await asyncio.sleep(0.1)
+    call.session.hang_up()
+    await call.ended(within_s=0.001)
+    assert len(call.tried_at) == 1
+
+
+@virtual
+async def test_model_that_breaks_off_is_told_and_closed() -> None:
+    call = await Call().connected()
+    call.model.tell(ModelLost("the connection broke", retryable=True))
+    await call.ended(within_s=0.001)
+    assert call.session.ended_reason == "model_failed"
+    assert call.model.closed == 1
+
+
+@virtual
+async def test_commands_wait_for_the_model_in_order() -> None:
+    """Those that come while the held ones are being written wait for them: one task writes at a time."""
+    model = FakeModel()
+    call = Call(reaches=[unavailable(), model])
+    model.takes_writes.clear()
+    call.fake.on_prepare = [RenderClip("k", "Good morning.", "en")]
+    call.fake.answers[CallerAudio] = lambda event: [AppendAudio(event.payload)]  # type: ignore[union-attr]
+    await call.connected()
+    call.leg.tell(CallerAudio(b"0"))
+    await asyncio.sleep(1)  # the model is there, and its first write under way
+    for payload in (b"1", b"2"):
+        call.leg.tell(CallerAudio(payload))
+        await settle()
+    assert model.sent == []
+    model.takes_writes.set()
+    await model.sent_one(AppendAudio, 3)
+    call.leg.tell(CallerAudio(b"3"))
+    await model.sent_one(AppendAudio, 4)
+    assert model.sent == [RenderClip("k", "Good morning.", "en"), *(AppendAudio(b"%d" % n) for n in range(4))]
+    await call.hung_up()
+
+
+@virtual
+async def test_audio_for_an_absent_model_is_bounded() -> None:
+    model = FakeModel()
+    call = Call(reaches=[unavailable(), model])
+    call.fake.on_prepare = [RenderClip("k", "Good morning.", "en")]
+    call.fake.answers[CallerAudio] = lambda event: [AppendAudio(event.payload)]  # type: ignore[union-attr]
+    await call.connected()
+    for number in range(HELD_COMMANDS + 500):
+        call.leg.tell(CallerAudio(number.to_bytes(2, "big")))
+    await asyncio.sleep(1)
+    assert len(model.sent) == HELD_COMMANDS
+    assert model.sent[0] == RenderClip("k", "Good morning.", "en")
+    assert model.sent[-1] == AppendAudio((HELD_COMMANDS + 499).to_bytes(2, "big"))
+    assert model.sent[1] == AppendAudio((501).to_bytes(2, "big"))
+    await call.hung_up()
+
+
+# ---- the order of effects -------------------------------------------------------------------------------------------
+
+
+@virtual
+async def test_effects_keep_their_order_among_many_readers() -> None:
+    """Both legs, tools and the timer bring events at once; what was decided first is performed first."""
+    count = 0
+
+    def numbered(event: Event) -> list[Effect]:
+        nonlocal count
+        count += 1
+        name = b"%d" % count
+        return [PlayAudio(name), AppendAudio(name), Journal(KeyPress(str(count)), durable=count % 3 == 0)]
+
+    @tool
+    async def look() -> str:
+        """Look it up."""
+        await asyncio.sleep(0.01)
+        return "there"
+
+    call = Call(tools=[look])
+    call.fake.answers |= dict.fromkeys((KeyPressed, ModelReady, ToolFinished), numbered)
+
+    def on_due(at: float) -> list[Effect]:
+        call.fake.due = None
+        return [*numbered(ModelReady()), StartTool("c", "look", {})]
+
+    call.fake.on_due = on_due
+    await call.connected()
+    for turn in range(40):
+        call.fake.due = now() + 0.005
+        call.leg.tell(KeyPressed("1"))
+        call.model.tell(ModelReady(), ModelReady())
+        call.leg.tell(KeyPressed("2"), KeyPressed("3"))
+        await asyncio.sleep(0 if turn % 2 else 0.02)
+    await asyncio.sleep(1)
+    expected = [b"%d" % number for number in range(1, count + 1)]
+    assert count > 220
+    assert [command.payload for command in call.leg.sent if isinstance(command, PlayAudio)] == expected
+    assert [command.payload for command in call.model.sent if isinstance(command, AppendAudio)] == expected
+    digits = [json.loads(entry.body)["digit"] for entry in call.journal.entries if entry.kind == "key_press"]
+    assert digits == [name.decode() for name in expected]
+    assert [entry.sequence for entry in call.journal.entries] == list(range(1, len(call.journal.entries) + 1))
+    await call.hung_up()
+
+
+@virtual
+async def test_effects_do_not_wait_for_the_audio_after_a_slow_write() -> None:
+    call = Call()
+    call.fake.answers[CallerAudio] = lambda event: [AppendAudio(event.payload)]  # type: ignore[union-attr]
+    call.fake.answers[ModelReady] = lambda event: [PlayAudio(b"!")]
+    await call.connected()
+    call.model.takes_writes.clear()
+    call.leg.tell(CallerAudio(b"."))
+    await settle()
+    call.model.tell(ModelReady())
+    await settle()
+    assert call.leg.sent == []
+    call.model.takes_writes.set()
+    await settle()
+    assert call.leg.sent == [PlayAudio(b"!")]
+    assert call.model.sent == [AppendAudio(b".")]
+    await call.hung_up()
+
+
+@virtual
+async def test_journal_goes_before_what_follows_from_it() -> None:
+    call = Call()
+    seen: list[list[str]] = []
+    call.fake.answers[KeyPressed] = lambda event: [PlayAudio(b"!"), Journal(KeyPress("1"), durable=True)]
+    await call.connected()
+    send = call.leg.send
+
+    async def noting(commands: Sequence[object]) -> None:
+        seen.append(list(call.journal.kinds))
+        await send(commands)  # type: ignore[arg-type]
+
+    call.leg.send = noting  # type: ignore[method-assign]
+    call.leg.tell(KeyPressed("1"))
+    await settle()
+    assert seen[0][-1] == "key_press"
+    await call.hung_up()
+
+
+# ---- time -----------------------------------------------------------------------------------------------------------
+
+
+@virtual
+async def test_deadlines_fire_when_they_are_due() -> None:
+    call = await Call().connected()
+    fired: list[float] = []
+
+    def next_due(at: float) -> list[Effect]:
+        fired.append(at)
+        call.fake.due = at + 1 if len(fired) < 3 else None
+        return []
+
+    call.fake.on_due = next_due
+    call.fake.answers[KeyPressed] = lambda event: []
+    call.fake.due = 5.0
+    call.leg.tell(KeyPressed("1"))
+    await asyncio.sleep(20)
+    assert fired == pytest.approx([5, 6, 7])
+    await call.hung_up()
+
+
+@virtual
+async def test_deadline_may_move_either_way() -> None:
+    call = await Call().connected()
+    fired: list[float] = []
+
+    def once(at: float) -> list[Effect]:
+        fired.append(at)
+        call.fake.due = None
+        return []
+
+    call.fake.on_due = once
+    call.fake.answers[KeyPressed] = lambda event: []
+    for due in (10.0, 3.0, 6.0):  # set, moved to the front, moved back
+        call.fake.due = due
+        call.leg.tell(KeyPressed("1"))
+        await settle()
+    await asyncio.sleep(20)
+    assert fired == pytest.approx([6])
+    await call.hung_up()
+
+
+# ---- the store ------------------------------------------------------------------------------------------------------
+
+
+@virtual
+async def test_call_goes_on_without_its_store() -> None:
+    call = Call()
+    call.fake.answers[KeyPressed] = lambda event: [Journal(KeyPress(event.digit), durable=True), PlayAudio(b"!")]  # type: ignore[union-attr]
+    await call.connected()
+    call.journal.down = True
+    for digit in "12":
+        call.leg.tell(KeyPressed(digit))
+        await settle()
+    call.journal.down = False
+    call.leg.tell(KeyPressed("3"))
+    await settle()
+    assert [command for command in call.leg.sent if isinstance(command, PlayAudio)] == [PlayAudio(b"!")] * 3
+    await call.hung_up()
+    assert [entry.sequence for entry in call.session.unwritten] == [3, 4]
+    assert [entry.sequence for entry in call.journal.entries] == [1, 2, 5, 6]
+
+
+@virtual
+async def test_call_without_a_store_from_the_start() -> None:
+    call = Call()
+    call.journal.down = True
+    await call.connected()
+    await call.hung_up()
+    assert [entry.kind for entry in call.session.unwritten] == ["call_opened", "caller_connected", "call_ended"]
+    assert [entry.sequence for entry in call.session.unwritten] == [1, 2, 3]
+
+
+# ---- tools ----------------------------------------------------------------------------------------------------------
+
+
+@tool
+async def greets(name: str) -> str:
+    """Greet by name."""
+    return f"Hello {name}"
+
+
+@tool
+def adds(a: int, b: int) -> dict[str, int]:
+    """Add two numbers."""
+    return {"sum": a + b}
+
+
+@tool
+def tells(context: ToolContext, what: str) -> list[object]:
+    """Tell what is known."""
+    return [what, context.call_sid, context.idempotency_key, dict(context.observations), context.caller]
+
+
+@tool
+async def breaks() -> str:
+    """Break."""
+    raise ZeroDivisionError("a secret of the caller's")
+
+
+@tool
+def breaks_in_its_thread() -> str:
+    """Break, in a thread."""
+    raise ValueError("a secret of the caller's")
+
+
+@tool
+async def exits() -> str:
+    """Leave the program."""
+    raise SystemExit(3)
+
+
+@tool
+def exits_in_its_thread() -> str:
+    """Leave the program, from a thread."""
+    raise SystemExit(3)
+
+
+@tool
+async def cancels_itself() -> str:
+    """Await something that was cancelled."""
+    raise asyncio.CancelledError
+
+
+@tool
+async def has_no_json() -> object:
+    """Return what cannot be written."""
+    return object()
+
+
+@tool(timeout_s=2.0)
+async def dawdles() -> str:
+    """Take for ever."""
+    await asyncio.sleep(3600)
+    return "late"
+
+
+@tool
+async def times_out_inside() -> str:
+    """Meet a time-out of its own."""
+    raise TimeoutError
+
+
+TOOLS = (
+    greets,
+    adds,
+    tells,
+    breaks,
+    breaks_in_its_thread,
+    exits,
+    exits_in_its_thread,
+    cancels_itself,
+    has_no_json,
+    dawdles,
+    times_out_inside,
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "output"),
+    [
+        ("greets", {"name": "Ada"}, "Hello Ada"),
+        ("adds", {"a": 1, "b": 2}, '{"sum": 3}'),
+        ("tells", {"what": "x"}, f'["x", "{CALL_SID}", "{CALL_SID}:c1", {{"name": "Ada"}}, "+15550123456"]'),
+    ],
+)
+@virtual
+async def test_tool_answers_the_model(name: str, arguments: Mapping[str, object], output: str) -> None:
+    call = Call(tools=TOOLS)
+    call.fake.on_connect = [StartTool("c1", name, arguments)]
+    await call.connected()
+    await asyncio.sleep(1)
+    assert call.finished_tools() == [ToolFinished("c1", output, ok=True)]
+    await call.hung_up()
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("breaks", "failed (ZeroDivisionError)"),
+        ("breaks_in_its_thread", "failed (ValueError)"),
+        ("exits", "failed (SystemExit)"),
+        ("exits_in_its_thread", "failed (SystemExit)"),
+        ("cancels_itself", "was cancelled"),
+        ("has_no_json", "failed (PydanticSerializationError)"),
+        ("dawdles", "took too long"),
+        ("times_out_inside", "took too long"),
+    ],
+)
+@virtual
+async def test_tool_that_fails_is_told_in_words(name: str, words: str, caplog: pytest.LogCaptureFixture) -> None:
+    call = Call(tools=TOOLS)
+    call.fake.on_connect = [StartTool("c1", name, {})]
+    await call.connected()
+    await asyncio.sleep(3)
+    (finished,) = call.finished_tools()
+    assert not finished.ok
+    assert finished.output.startswith(f"{name} {words}")
+    assert "secret" not in finished.output + caplog.text
+    assert not call.running.done()
+    await call.hung_up()
+
+
+@virtual
+async def test_slow_tool_holds_nothing_up() -> None:
+    call = Call(tools=TOOLS)
+    call.fake.on_connect = [StartTool("c1", "dawdles", {}), StartTool("c2", "greets", {"name": "Ada"})]
+    call.fake.answers[KeyPressed] = lambda event: [PlayAudio(b"!")]
+    await call.connected()
+    call.leg.tell(KeyPressed("1"))
+    await settle()
+    assert call.leg.sent == [PlayAudio(b"!")]
+    assert [finished.call_id for finished in call.finished_tools()] == ["c2"]
+    await asyncio.sleep(2.5)
+    assert [finished.call_id for finished in call.finished_tools()] == ["c2", "c1"]
+    await call.hung_up()
+
+
+@virtual
+async def test_tool_at_work_ends_with_the_call() -> None:
+    cancelled = []
+
+    @tool
+    async def waits() -> str:
+        """Wait."""
+        try:
+            await asyncio.sleep(60)
+        finally:
+            cancelled.append(now())
+        return ""
+
+    call = Call(tools=[waits])
+    call.fake.on_connect = [StartTool("c1", "waits", {})]
+    await call.connected()
+    await asyncio.sleep(1)
+    await call.hung_up()
+    assert cancelled == pytest.approx([1], abs=0.01)
+    assert call.finished_tools() == []
+
+
+async def test_tool_that_hangs_in_its_thread_is_given_up() -> None:
+    """In real time: a virtual clock would wait for the thread."""
+    release = threading.Event()
+
+    @tool(timeout_s=0.1)
+    def hangs() -> str:
+        """Hang."""
+        release.wait(10)
+        return "late"
+
+    call = Call(tools=[hangs])
+    call.fake.on_connect = [StartTool("c1", "hangs", {})]
+    call.fake.answers[ToolFinished] = lambda event: call.fake.end("completed")
+    try:
+        await call.connected()
+        await call.ended(within_s=5)
+        assert call.finished_tools()[0].output.startswith("hangs took too long")
+    finally:
+        release.set()
+
+
+# ---- errors of ours -------------------------------------------------------------------------------------------------
+
+
+def fail(event: Event) -> list[Effect]:
+    raise RuntimeError("a defect")
+
+
+async def broken(call: Call) -> None:
+    with pytest.raises(ExceptionGroup) as raised:
+        await call.running
+    assert raised.group_contains(RuntimeError, match="a defect")
+    async with asyncio.timeout(0.001):
+        await call.session.over()
+
+
+@pytest.mark.parametrize("side", ["caller", "model", "tool", "timer"])
+@virtual
+async def test_defect_ends_the_call_and_closes_everything(side: str) -> None:
+    call = Call(tools=TOOLS)
+    call.fake.answers |= dict.fromkeys((KeyPressed, ModelReady, ToolFinished), fail)
+    call.fake.on_due = lambda at: fail(ModelReady())
+    await call.connected()
+    match side:
+        case "caller":
+            call.leg.tell(KeyPressed("1"))
+        case "model":
+            call.model.tell(ModelReady())
+        case "tool":
+            call.fake.answers[CallerAudio] = lambda event: [StartTool("c1", "greets", {"name": "Ada"})]
+            call.leg.tell(CallerAudio(b"."))
+        case "timer":
+            call.fake.due = 1.0
+            call.fake.answers[CallerAudio] = lambda event: []
+            call.leg.tell(CallerAudio(b"."), CallerAudio(b"."))
+    await broken(call)
+    assert call.model.closed == 1
+    call.session.failed()
+    assert call.session.ended_reason == call.session.ending == "error"
+    assert [(entry.kind, entry.body) for entry in call.session.unwritten] == [("call_ended", '{"reason":"error"}')]
+    assert call.session.unwritten[0].sequence == len(call.journal.entries) + 1
+
+
+@virtual
+async def test_defect_after_the_end_changes_no_reason() -> None:
+    class BreaksOnClose(FakeModel):
+        async def close(self) -> None:
+            raise RuntimeError("a defect")
+
+    call = await Call(reaches=[BreaksOnClose()]).connected()
+    call.leg.tell(CallerLeft("hangup"))
+    with pytest.raises(RuntimeError, match="a defect"):
+        await call.running
+    call.session.failed()
+    assert call.session.ended_reason == "caller_hung_up"
+    assert call.session.unwritten == []
+
+
+# ---- with the real core ---------------------------------------------------------------------------------------------
+
+
+class Order(Observations):
+    dish: str = ask("what they would like")
+
+
+def real_core(*tools: Tool) -> CallCore:
+    flow = Flow(
+        goal="Take an order.",
+        observations=Order,
+        phases=[Phase("order", instructions="Take the order.", tools=list(tools))],
+    )
+    context = CallContext(CALL_SID, "+15550123456", "+15550100000", START)
+    return CallCore(PhaseEngine(flow, context), audio_format=AudioFormat.PCMU_8K, clips=ClipCache(), model="m")
+
+
+async def says(model: FakeModel, reply_id: str, item_id: str, text: str) -> None:
+    model.tell(ReplyStarted(reply_id))
+    model.tell(ReplyWords(reply_id, item_id, text, final=True), ReplyAudio(reply_id, item_id, bytes(800)))
+    model.tell(ReplyAudioEnded(reply_id, item_id), ReplyEnded(reply_id, "completed", spoke=True))
+
+
+@virtual
+async def test_tool_goes_through_core_and_back() -> None:
+    call = await Call(real_core(adds), tools=[adds]).connected()
+    first = await call.model.sent_one(Reply)
+    assert isinstance(first, Reply)
+    wanted = ToolCall("c1", "adds", '{"a": 20, "b": 22}')
+    call.model.tell(ReplyStarted(first.reply_id), ReplyEnded(first.reply_id, "completed", calls=(wanted,)))
+    assert await call.model.sent_one(AnswerTool) == AnswerTool("c1", '{"sum": 42}')
+    second = await call.model.sent_one(Reply, 2)
+    assert isinstance(second, Reply)
+    await says(call.model, second.reply_id, "item_1", "That makes forty-two.")
+    await asyncio.sleep(1)
+    call.leg.tell(CallerLeft("hangup"))
+    await call.ended()
+    assert call.session.ended_reason == "caller_hung_up"
+    assert [kind for kind in call.journal.kinds if kind in ("tool_started", "tool_answered", "bot_said")] == [
+        "tool_started",
+        "tool_answered",
+        "bot_said",
+    ]
+
+
+@virtual
+async def test_unreachable_model_ends_a_real_call_as_failed() -> None:
+    call = Call(real_core(), reaches=[unavailable()] * 3)
+    await asyncio.sleep(2)
+    assert not call.running.done()  # the stream may still come, and then the caller hears a sentence
+    await call.connected()
+    await call.ended(within_s=5)
+    assert call.session.ended_reason == call.session.ending == "model_failed"
+    assert call.journal.kinds.count("model_gone") == 1
+    assert CloseLeg() in call.leg.sent
+
+
+@virtual
+async def test_real_call_greets_before_anybody_speaks() -> None:
+    call = await Call(real_core()).connected()
+    reply = await call.model.sent_one(Reply)
+    assert isinstance(reply, Reply)
+    assert call.model.of(InsertNote)
+    await says(call.model, reply.reply_id, "item_1", "Good evening!")
+    await asyncio.sleep(1)
+    assert any(isinstance(command, PlayAudio) for command in call.leg.sent)
+    await call.hung_up()
+    assert json.loads(next(e.body for e in call.journal.entries if e.kind == "bot_said"))["text"] == "Good evening!"

@@ -1,0 +1,285 @@
+"""Stand-ins for what a call and a server work with: legs, a call's core and stores whose behaviour the test decides."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+
+from voicebot.audio.formats import AudioFormat
+from voicebot.call.core import Effect, Event, Finish, Journal, Stage
+from voicebot.call.entries import CallEnded, CallerConnected, CallOpened
+from voicebot.call.ports import (
+    CallerEvent,
+    CallerLeft,
+    ClearPlayback,
+    CloseLeg,
+    LegCommand,
+    MarkPlayed,
+    ModelCommand,
+    ModelEvent,
+    ModelLost,
+    SendMark,
+)
+from voicebot.engine.entries import EndedReason
+from voicebot.engine.events import CallContext
+from voicebot.errors import LegLostError, StoreError
+from voicebot.sim.realtime_server import RealtimeServer
+from voicebot.store.contract import CallRecord, NewDelivery, StoredEntry
+from voicebot.store.sqlite import SqliteStore
+
+CALL_SID = "CA" + "0123456789abcdef" * 2
+START = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
+
+
+@dataclass
+class WallClock:
+    """A time of day that stands still until the test moves it."""
+
+    now: datetime = START
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+
+class FakeLeg:
+    """A caller's leg: events come from the test, commands are written down. Every mark comes back at once.
+
+    A write takes a turn of the loop, so that two tasks that write at once are found out.
+    """
+
+    audio_format = AudioFormat.PCMU_8K
+
+    def __init__(self, *, takes: int | None = None) -> None:
+        """`takes`: how many commands it takes before it is lost; None for all."""
+        self.sent: list[LegCommand] = []
+        self.writes = 0
+        self._takes = takes
+        self._events: asyncio.Queue[Sequence[CallerEvent]] = asyncio.Queue()
+        self._left: CallerLeft | None = None
+        self._writing = False
+
+    def tell(self, *events: CallerEvent) -> None:
+        """These come in together."""
+        self._events.put_nowait(events)
+
+    async def receive(self) -> Sequence[CallerEvent]:
+        if self._left is not None:
+            return [self._left]
+        events = await self._events.get()
+        if isinstance(events[-1], CallerLeft):
+            self._left = events[-1]
+        return events
+
+    async def send(self, commands: Sequence[LegCommand]) -> None:
+        assert not self._writing, "two tasks write to the caller's leg at once"
+        self._writing = True
+        self.writes += 1
+        await asyncio.sleep(0)
+        self._writing = False
+        for command in commands:
+            if self._takes is not None and len(self.sent) >= self._takes:
+                self.tell(CallerLeft("lost"))
+                raise LegLostError("the socket took no bytes")
+            self._take(command)
+
+    def _take(self, command: LegCommand) -> None:
+        self.sent.append(command)
+        if isinstance(command, SendMark):
+            self.tell(MarkPlayed(command.name))
+        elif isinstance(command, CloseLeg):
+            self.tell(CallerLeft("hangup"))
+        else:
+            assert not isinstance(command, ClearPlayback) or self._left is None
+
+
+class FakeModel:
+    """A model's leg: events come from the test, commands are written down."""
+
+    def __init__(self) -> None:
+        self.sent: list[ModelCommand] = []
+        self.closed = 0
+        self.takes_writes = asyncio.Event()
+        self.takes_writes.set()
+        self._events: asyncio.Queue[Sequence[ModelEvent]] = asyncio.Queue()
+        self._lost: ModelLost | None = None
+        self._writing = False
+        self._written = asyncio.Condition()
+
+    def tell(self, *events: ModelEvent) -> None:
+        """These come in together."""
+        self._events.put_nowait(events)
+
+    async def sent_one(self, kind: type[ModelCommand], count: int = 1) -> ModelCommand:
+        """Wait for the `count`th command of a kind."""
+        async with self._written:
+            await self._written.wait_for(lambda: len(self.of(kind)) >= count)
+        return self.of(kind)[count - 1]
+
+    def of(self, kind: type[ModelCommand]) -> list[ModelCommand]:
+        return [command for command in self.sent if isinstance(command, kind)]
+
+    async def receive(self) -> Sequence[ModelEvent]:
+        if self._lost is not None:
+            return [self._lost]
+        events = await self._events.get()
+        if isinstance(events[-1], ModelLost):
+            self._lost = events[-1]
+        return events
+
+    async def send(self, commands: Sequence[ModelCommand]) -> None:
+        assert not self._writing, "two tasks write to the model at once"
+        assert not self.closed, "written to after it was closed"
+        self._writing = True
+        await asyncio.sleep(0)
+        await self.takes_writes.wait()
+        self._writing = False
+        async with self._written:
+            self.sent += commands
+            self._written.notify_all()
+
+    async def close(self) -> None:
+        await asyncio.sleep(0)
+        self.closed += 1
+
+
+class FakeCore:
+    """A `CallCore` that answers each kind of event as the test says, and ends when the caller leaves."""
+
+    def __init__(self, context: CallContext | None = None) -> None:
+        context = context or CallContext(CALL_SID, "+15550123456", "+15550100000", START)
+        self.stage, self.reason = Stage.PREPARING, None
+        self.engine = SimpleNamespace(context=context, values={"name": "Ada"})
+        self.seen: list[tuple[float, Event]] = []
+        self.answers: dict[type, Callable[[Event], list[Effect]]] = {}
+        self.on_prepare: list[Effect] = []
+        self.on_connect: list[Effect] = []
+        self.due: float | None = None
+        self.on_due: Callable[[float], list[Effect]] = lambda now: []
+
+    def deadline(self) -> float | None:
+        return self.due
+
+    def on_deadline(self, now: float) -> list[Effect]:
+        return self.on_due(now)
+
+    def prepare(self, opened: CallOpened, now: float) -> list[Effect]:
+        return [Journal(opened, durable=True), *self.on_prepare]
+
+    def connect(self, stream_sid: str, now: float) -> list[Effect]:
+        if self.stage is not Stage.PREPARING:
+            return []
+        self.stage = Stage.TALKING
+        return [Journal(CallerConnected(stream_sid), durable=False), *self.on_connect]
+
+    def abandon(self, reason: EndedReason, now: float) -> list[Effect]:
+        return self.end(reason)
+
+    def handle(self, event: Event, now: float) -> list[Effect]:
+        if self.stage is Stage.ENDED:
+            return []
+        self.seen.append((now, event))
+        if type(event) in self.answers:
+            return self.answers[type(event)](event)
+        if isinstance(event, CallerLeft):
+            return self.end("caller_hung_up" if event.reason == "hangup" else "connection_lost")
+        return self.end("model_failed") if isinstance(event, ModelLost) else []
+
+    def end(self, reason: EndedReason) -> list[Effect]:
+        """The effects with which the call ends; none when it has ended."""
+        if self.stage is Stage.ENDED:
+            return []
+        self.stage = Stage.ENDED
+        return [CloseLeg(), Journal(CallEnded(reason), durable=True), Finish(reason)]
+
+
+@dataclass
+class FakeJournal:
+    """The part of a store that a session writes to. While `down`, it takes nothing."""
+
+    entries: list[StoredEntry] = field(default_factory=list)
+    durable: list[int] = field(default_factory=list)  # sequences that were asked to be safe
+    down: bool = False
+
+    async def append(self, call_sid: str, entries: Sequence[StoredEntry], *, durable: bool) -> None:
+        await asyncio.sleep(0)
+        if self.down:
+            raise StoreError("the disk is full")
+        self.entries += entries
+        if durable:
+            self.durable += [entry.sequence for entry in entries]
+
+    @property
+    def kinds(self) -> list[str]:
+        return [entry.kind for entry in self.entries]
+
+
+class BreakableStore(SqliteStore):
+    """The store of one machine, which fails while the test says so: `down` holds the names of methods, or `*`."""
+
+    down: frozenset[str] = frozenset()
+
+    def break_down(self, *methods: str) -> None:
+        """From now on these fail; without names all do."""
+        self.down = frozenset(methods or ("*",))
+
+    def mend(self) -> None:
+        self.down = frozenset()
+
+    def _ask(self, method: str) -> None:
+        if self.down & {"*", method}:
+            raise StoreError("the disk is full")
+
+    def healthy(self) -> bool:
+        return super().healthy() and not self.down
+
+    async def open_call(self, record: CallRecord) -> tuple[CallRecord, bool]:
+        self._ask("open_call")
+        return await super().open_call(record)
+
+    async def claim_token(self, call_sid: str, attempt: int, now: datetime) -> bool:
+        self._ask("claim_token")
+        return await super().claim_token(call_sid, attempt, now)
+
+    async def append(self, call_sid: str, entries: Sequence[StoredEntry], *, durable: bool) -> None:
+        self._ask("append")
+        await super().append(call_sid, entries, durable=durable)
+
+    async def journal(self, call_sid: str, after: int = 0) -> list[StoredEntry]:
+        self._ask("journal")
+        return await super().journal(call_sid, after)
+
+    async def finish(
+        self,
+        call_sid: str,
+        report: str,
+        deliveries: Sequence[NewDelivery],
+        *,
+        ended: datetime,
+        last_entries: Sequence[StoredEntry] = (),
+    ) -> bool:
+        self._ask("finish")
+        return await super().finish(call_sid, report, deliveries, ended=ended, last_entries=last_entries)
+
+    async def report(self, call_sid: str) -> str | None:
+        self._ask("report")
+        return await super().report(call_sid)
+
+
+def open_sockets(model: RealtimeServer) -> int:
+    """How many connections the twin of the model has now."""
+    return 0 if model._server is None else len(model._server.connections)
+
+
+def environment(**variables: str) -> Mapping[str, str]:
+    """The least environment in which our command runs, so that nothing of the developer's own has a say."""
+    import os
+    import sys
+
+    keep = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "VIRTUAL_ENV") if name in os.environ}
+    return keep | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))} | variables

@@ -1,0 +1,64 @@
+"""Clips: exact statements, rendered once and kept.
+
+A speech-to-speech model paraphrases. What must be said word for word is rendered out of the conversation, accepted
+only if what was spoken matches, and then played by us as often as it is needed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import OrderedDict
+from difflib import SequenceMatcher
+
+from voicebot.audio.formats import AudioFormat
+
+_MAX_BYTES = 64 * 1024 * 1024
+_SOUNDS_ALIKE = 0.75  # share of equal letters: "Rossi" and "Rosi", "Mayer" and "Maier"
+
+
+class ClipCache:
+    """Rendered statements by key, the least recently used dropped past `max_bytes`."""
+
+    def __init__(self, max_bytes: int = _MAX_BYTES) -> None:
+        self._max_bytes = max_bytes
+        self._held_bytes = 0
+        self._clips: OrderedDict[str, bytes] = OrderedDict()
+
+    def get(self, key: str) -> bytes | None:
+        """The audio, in the format that is part of the key."""
+        if key in self._clips:
+            self._clips.move_to_end(key)
+        return self._clips.get(key)
+
+    def put(self, key: str, payload: bytes) -> None:
+        if len(payload) > self._max_bytes:
+            return
+        self._held_bytes += len(payload) - len(self._clips.pop(key, b""))
+        self._clips[key] = payload
+        while self._held_bytes > self._max_bytes:
+            _, dropped = self._clips.popitem(last=False)
+            self._held_bytes -= len(dropped)
+
+
+def clip_key(text: str, *, voice: str, language: str, model: str, audio_format: AudioFormat) -> str:
+    """What makes two renderings the same: 32 hex digits."""
+    parts = "\0".join((text, voice, language, model, audio_format.value))
+    return hashlib.sha256(parts.encode()).hexdigest()[:32]
+
+
+def spoken_as_written(text: str, transcript: str) -> bool:
+    """Whether a rendering says what it should: as many words, each the same, a name as near as one spelled by ear."""
+    wanted, spoken = _words(text), _words(transcript)
+    return len(wanted) == len(spoken) and all(map(_same_word, wanted, spoken))
+
+
+def _same_word(wanted: str, spoken: str) -> bool:
+    one, other = wanted.casefold(), spoken.casefold()
+    if one == other or not wanted[0].isupper():  # no name: "sesenta" and "setenta" sound alike, and are two numbers
+        return one == other
+    return SequenceMatcher(None, one, other, autojunk=False).ratio() >= _SOUNDS_ALIKE
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"\d+(?:[.,:]\d+)*|[^\W\d_]+", text)

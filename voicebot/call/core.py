@@ -1,0 +1,567 @@
+"""The call itself, without I/O: events of the caller's leg and of the model in, effects out, told the time.
+
+Theory of operation.
+
+*Who speaks.* The model never begins a reply by itself. The core owes the caller a reply after each of the caller's
+turns, after tools have answered, and when the engine asks for one. `_settle` asks for it as soon as nothing stands in
+the way: a reply under way, a tool at work, a statement not yet played, the caller speaking. So one reply is under way
+at a time, none is lost and none doubled, in whatever order events come.
+
+*Barge-in.* When the caller begins to speak, `_barge_in` clears the line, cancels the reply, ignores what still comes of
+it, and truncates each item to what the ledger says was heard. A statement that must not be interrupted keeps playing.
+
+*Phases.* What the engine decides about a response's calls goes out together: answers, new instructions, one reply that
+repeats them. A reply is asked for only after the one before it has ended, so none runs on the last phase's words.
+
+*The end.* A goodbye is heard before the line is closed (bounded). After that, or when the caller has hung up, the turn
+under way is committed and its transcript waited for (bounded). `Finish` is the last effect ever.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from voicebot.audio.formats import AudioFormat
+from voicebot.engine import events as engine_events
+from voicebot.engine.engine import PhaseEngine
+from voicebot.engine.entries import ClosingBegan, EndedReason, PhaseEntered, ToolStarted
+from voicebot.engine.events import ToolFinished
+from voicebot.flow.model import Say
+
+from . import entries, ports
+from .clips import ClipCache, clip_key, spoken_as_written
+from .entries import Entry
+from .playback import Playback
+from .speaker import Ended, Speaker
+
+CLOSING_LIMIT_S = 20.0  # from the decision to end until the goodbye must be on the line
+GOODBYE_LIMIT_S = 60.0  # from the decision to end, for a goodbye that is being heard
+COMMIT_LIMIT_S = 3.0  # from the end of the caller's speech until the model must have closed the turn
+FAREWELL_LIMIT_S = 3.0  # the longest wait for the last turn's words after the line is closed
+RETRY_DELAYS_S = (0.3, 1.0, 2.5)  # before asking again for a reply that failed
+CLIP_TRIES = 2
+
+
+class Stage(Enum):
+    """Where a call is in its life."""
+
+    PREPARING = "preparing"  # the webhook was answered; the caller's stream is not here yet
+    TALKING = "talking"
+    CLOSING = "closing"  # only the goodbye is still to be heard
+    LEAVING = "leaving"  # the line is closed; the last turn's words are waited for
+    ENDED = "ended"
+
+
+@dataclass(frozen=True, slots=True)
+class Journal:
+    """Append an entry to the call's journal; a durable one is on disk before what follows it is done."""
+
+    entry: Entry
+    durable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StartTool:
+    """Run a tool of the flow; its result comes back as `ToolFinished`."""
+
+    call_id: str
+    tool: str
+    arguments: Mapping[str, object] = field(hash=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """The call is over; nothing follows."""
+
+    reason: EndedReason
+
+
+Effect = ports.LegCommand | ports.ModelCommand | Journal | StartTool | Finish
+Event = ports.CallerEvent | ports.ModelEvent | ToolFinished
+
+_DURABLE = (entries.CallOpened, PhaseEntered, ToolStarted, ClosingBegan, entries.CallEnded)
+
+
+@dataclass(slots=True)
+class _Reply:
+    """A reply that was asked for and has not ended. The audio of a cancelled one is dropped; its calls count."""
+
+    reply_id: str
+    cancelled: bool = False
+    audible: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Rendering:
+    """An exact statement that the model is rendering, for the `tries`-th time."""
+
+    say: Say
+    tries: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Unanswered:
+    """The caller's turn that waits for the first sound of its answer."""
+
+    turn: int
+    stopped_at: float
+
+
+class CallCore:
+    """One call. Feed it events with `handle`, call `on_deadline` at `deadline()`, perform what it returns in order."""
+
+    def __init__(self, engine: PhaseEngine, *, audio_format: AudioFormat, clips: ClipCache, model: str) -> None:
+        self.engine = engine
+        self.stage = Stage.PREPARING
+        self.speaker = Speaker(audio_format, Playback())
+        self._format, self._clips, self._model = audio_format, clips, model
+        self._out: list[Effect] = []
+
+        self._configure = False  # the phase changed, and the model does not know it yet
+        self._owed: list[str] | None = None  # a reply is owed; the notes that go before it
+        self._reply: _Reply | None = None
+        self._replies = 0
+        self._failures = 0
+        self._retry_at: float | None = None
+
+        self._to_say: deque[Say] = deque()  # exact statements, before any reply
+        self._rendering: dict[str, _Rendering] = {}  # by clip key
+
+        self._caller_speaking = False
+        self._speech_stopped_at: float | None = None  # of the turn that is not closed yet
+        self._unanswered: _Unanswered | None = None
+        self._transcripts_due: set[str] = set()
+        self._rung = 0
+        self._silent_from = 0.0
+
+        self._model_gone = False
+        self._reason: EndedReason | None = None
+        self._close_by: float | None = None
+        self._close_at_last = 0.0
+
+    @property
+    def reason(self) -> EndedReason | None:
+        """Why the call is ending, once that is decided."""
+        return self._reason
+
+    # ---- time -----------------------------------------------------------------------------------------------------
+
+    def deadline(self) -> float | None:
+        """When `on_deadline` must be called next (same clock as `now`)."""
+        if self.stage is Stage.ENDED:
+            return None
+        due = [
+            self.speaker.playback.deadline(),
+            self._retry_at,
+            self._close_by,
+            self._silence_due(),
+            self._commit_due(),
+        ]
+        if self.stage is Stage.TALKING:
+            due.append(self.engine.deadline())
+        return min((at for at in due if at is not None), default=None)
+
+    def on_deadline(self, now: float) -> list[Effect]:
+        """Do what is due at `now`."""
+        if self.stage is Stage.ENDED:
+            return []
+        for ended in self.speaker.expire(now):
+            self._utterance_ended(ended, now)
+        if self._retry_at is not None and now >= self._retry_at:
+            self._retry_at = None
+        commit_due = self._commit_due()
+        if commit_due is not None and now >= commit_due:
+            self._caller_speaking, self._speech_stopped_at = False, None
+            self._owe()
+        if self.stage is Stage.TALKING:
+            self._perform(self.engine.on_deadline(now), now)
+            self._climb_silence_ladder(now)
+        if self._close_by is not None and now >= self._close_by:
+            self._leave_or_end(now)
+        return self._drain(now)
+
+    def _commit_due(self) -> float | None:
+        """When a turn that the model never closes is given up, so that the caller is not left in silence."""
+        if self._speech_stopped_at is None or self.stage not in _AUDIBLE:
+            return None
+        return self._speech_stopped_at + COMMIT_LIMIT_S
+
+    def _silence_due(self) -> float | None:
+        """When the next rung of the silence ladder fires: only while nobody speaks and nobody is about to."""
+        if self.stage is not Stage.TALKING or self._caller_speaking or self._owed is not None or self._reply:
+            return None
+        delay_s = self.engine.silence_delay_s(self._rung)
+        if delay_s is None or self.speaker.playback.playing or self.engine.busy or self._to_say:
+            return None
+        return max(self._silent_from, self.speaker.playback.quiet_since or 0.0) + delay_s
+
+    def _climb_silence_ladder(self, now: float) -> None:
+        due = self._silence_due()
+        if due is None or now < due:
+            return
+        rung, self._rung, self._silent_from = self._rung, self._rung + 1, now
+        self._perform(self.engine.handle(engine_events.SilenceLasted(rung), now), now)
+
+    # ---- life -----------------------------------------------------------------------------------------------------
+
+    def prepare(self, opened: entries.CallOpened, now: float) -> list[Effect]:
+        """The webhook was answered: have the opening rendered while the phone line opens its stream."""
+        self._journal(opened)
+        opening = self.engine.flow.opening
+        if opening is not None:
+            self._have_rendered(opening)
+        return self._drain(now)
+
+    def connect(self, stream_sid: str, now: float) -> list[Effect]:
+        """The caller's leg is here: the call begins, unless it was abandoned."""
+        if self.stage is not Stage.PREPARING:
+            return []
+        self.stage, self._silent_from = Stage.TALKING, now
+        self._journal(entries.CallerConnected(stream_sid))
+        self._perform(self.engine.handle(engine_events.CallStarted(), now), now)
+        if self._model_gone:
+            self._leave("model_failed", now)
+        return self._drain(now)
+
+    def abandon(self, reason: EndedReason, now: float) -> list[Effect]:
+        """End at once, whatever is under way."""
+        if self.stage is not Stage.ENDED:
+            self._end(self._reason or reason, now)
+        return self._drain(now)
+
+    def handle(self, event: Event, now: float) -> list[Effect]:
+        """Take one event of either side and say what follows from it."""
+        if type(event) is ports.CallerAudio:  # the hot path: fifty times a second
+            return [ports.AppendAudio(event.payload)] if self.stage in _AUDIBLE else []
+        if self.stage is Stage.ENDED:
+            return []
+        self._take(event, now)
+        return self._drain(now)
+
+    def _take(self, event: Event, now: float) -> None:
+        match event:
+            case ports.ReplyAudio():
+                self._reply_audio(event, now)
+            case ports.MarkPlayed(name=name):
+                if (ended := self.speaker.echoed(name, now)) is not None:
+                    self._utterance_ended(ended, now)
+            case ports.ReplyWords():
+                if self._is_current(event.reply_id):
+                    self.speaker.add_words(event.item_id, event.text, final=event.final)
+            case ports.ReplyAudioEnded():
+                if self._is_current(event.reply_id):
+                    self._out += self.speaker.end(event.item_id)
+            case ports.SpeechStarted():
+                self._speech_started(now)
+            case ports.SpeechStopped():
+                self._speech_stopped_at = now
+            case ports.TurnCommitted(item_id=item_id):
+                self._turn_committed(item_id, now)
+            case ports.CallerTranscript(item_id=item_id, text=text):
+                self._transcripts_due.discard(item_id)
+                self._journal(entries.CallerSaid(item_id, text))
+            case ports.TranscriptFailed(item_id=item_id, reason=reason):
+                self._transcripts_due.discard(item_id)
+                self._journal(entries.CallerUnclear(item_id, reason))
+            case ports.ReplyEnded():
+                self._reply_ended(event, now)
+            case ToolFinished():
+                self._perform(self.engine.handle(event, now), now)
+                self._owe()
+            case ports.ClipRendered():
+                self._clip_rendered(event, now)
+            case ports.ClipFailed(key=key, reason=reason):
+                self._clip_failed(key, reason, now)
+            case ports.KeyPressed(digit=digit):
+                self._journal(entries.KeyPress(digit))
+                self._rung, self._silent_from = 0, now
+            case ports.CallerLeft(reason=reason):
+                self._caller_left(reason, now)
+            case ports.ModelReady():
+                self._journal(entries.ModelConnected(self._model))
+            case ports.ModelLost():
+                self._model_lost(event, now)
+            case ports.ReplyStarted() | ports.ConfigurationRejected() | ports.CallerAudio():
+                return
+
+    # ---- the caller -----------------------------------------------------------------------------------------------
+
+    def _speech_started(self, now: float) -> None:
+        self._caller_speaking, self._speech_stopped_at, self._rung = True, None, 0
+        if self.stage is Stage.LEAVING:  # the caller's last words; no more audio comes that could close the turn
+            self._out.append(ports.CommitAudio())
+        elif self.stage in _AUDIBLE and not self.speaker.uninterruptible:
+            self._barge_in(now)
+
+    def _barge_in(self, now: float) -> None:
+        """The caller speaks: stop what can be stopped, and keep in the conversation only what was heard."""
+        self._cancel_reply()
+        if not self.speaker.playback.playing:
+            return
+        self._out.append(ports.ClearPlayback())
+        for ended in self.speaker.cut(now):
+            if ended.say is None:
+                self._out.append(ports.Truncate(ended.entry.item_id, ended.entry.heard_ms))
+            self._utterance_ended(ended, now)
+
+    def _cancel_reply(self) -> None:
+        if self._reply is not None and not self._reply.cancelled:
+            self._reply.cancelled = True
+            self._out.append(ports.CancelReply())
+
+    def _turn_committed(self, item_id: str, now: float) -> None:
+        self._caller_speaking, self._silent_from = False, now
+        self._transcripts_due.add(item_id)
+        self._perform(self.engine.handle(engine_events.CallerTurnEnded(item_id), now), now)
+        stopped_at, self._speech_stopped_at = self._speech_stopped_at, None
+        self._unanswered = _Unanswered(self.engine.state.turn, now if stopped_at is None else stopped_at)
+        self._owe()
+
+    def _caller_left(self, how: str, now: float) -> None:
+        if self.stage in _AUDIBLE:
+            self._leave("caller_hung_up" if how == "hangup" else "connection_lost", now)
+
+    # ---- the model's replies --------------------------------------------------------------------------------------
+
+    def _owe(self, note: str = "") -> None:
+        if self.stage in _AUDIBLE:
+            self._owed = [*(self._owed or ()), *([note] if note else ())]
+
+    def _settle(self, now: float) -> None:
+        """Say what is to be said next, if nothing stands in the way; close the line when all has been heard."""
+        if self.stage is Stage.LEAVING:
+            if not (self._caller_speaking or self._transcripts_due or self._reply or self.engine.busy):
+                self._end(self._reason or "caller_hung_up", now)
+            return
+        if self.stage not in _AUDIBLE:
+            return
+        self._play_statements(now)
+        if self._to_say or self._reply is not None or self._caller_speaking or self._retry_at is not None:
+            return
+        if self._owed is not None:
+            if not self.engine.busy:
+                self._ask_reply(self._owed, now)
+        elif self.stage is Stage.CLOSING and not self.speaker.playback.playing:
+            self._leave(self._reason or "completed", now)
+
+    def _ask_reply(self, notes: Iterable[str], now: float) -> None:
+        self._out += [ports.InsertSaid(text) for text in self.speaker.untold()]
+        self._out += [ports.InsertNote(note) for note in notes]
+        self._owed = None
+        self._replies += 1
+        self._reply = _Reply(f"reply-{self._replies}")
+        tools = self.engine.tools()
+        instructions = self.engine.instructions(now)
+        self._out.append(ports.Reply(self._reply.reply_id, instructions, tools, "auto" if tools else "none"))
+
+    def _is_current(self, reply_id: str) -> bool:
+        return self._reply is not None and self._reply.reply_id == reply_id and not self._reply.cancelled
+
+    def _reply_audio(self, event: ports.ReplyAudio, now: float) -> None:
+        if self._reply is None or not self._is_current(event.reply_id) or self.stage not in _AUDIBLE:
+            return
+        self._reply.audible = True
+        if self._unanswered is not None:
+            response_ms = round((now - self._unanswered.stopped_at) * 1000)
+            self._journal(entries.TurnAnswered(self._unanswered.turn, response_ms))
+            self._unanswered = None
+        self._out += self.speaker.add_audio(event.item_id, event.payload, now)
+
+    def _reply_ended(self, event: ports.ReplyEnded, now: float) -> None:
+        if self._reply is None or self._reply.reply_id != event.reply_id:
+            return
+        reply, self._reply = self._reply, None
+        if event.usage is not None:
+            self._journal(_spent(event.usage))
+        said = reply.audible and not reply.cancelled and event.status == "completed"
+        for call in event.calls:
+            self._journal(entries.FunctionCalled(call.call_id, call.name, call.arguments))
+        if event.calls:
+            calls = (engine_events.ToolProposed(call.call_id, call.name, call.arguments) for call in event.calls)
+            decided = self.engine.handle(engine_events.ResponseEnded(tuple(calls)), now)
+            self._perform(decided, now, goodbye_said=said)
+        if event.status == "failed":
+            self._reply_failed(event.error_code, event.error or "the model gave no reason", now)
+        elif event.calls:
+            self._failures = 0
+            if self.stage is Stage.TALKING and not reply.cancelled:
+                self._owe()
+        elif not event.spoke and not reply.cancelled:
+            self._reply_failed(None, "the reply was empty", now)
+        else:
+            self._failures = 0
+
+    def _reply_failed(self, code: str | None, problem: str, now: float) -> None:
+        """A failed or empty reply leaves the caller in silence: ask again, a bounded number of times."""
+        if self.stage not in _AUDIBLE:
+            return
+        self._failures += 1
+        retried = self._failures <= len(RETRY_DELAYS_S)
+        self._journal(entries.ReplyFailed(code, problem, retried))
+        if retried:
+            self._retry_at = now + RETRY_DELAYS_S[self._failures - 1]
+            self._owe()
+        else:
+            self._leave("model_failed", now)
+
+    def _model_lost(self, event: ports.ModelLost, now: float) -> None:
+        self._journal(entries.ModelGone(event.reason, event.retryable))
+        self._model_gone, self._reply, self._caller_speaking = True, None, False
+        self._transcripts_due.clear()
+        if self.stage in _AUDIBLE:
+            self._leave("model_failed", now)
+
+    def _utterance_ended(self, ended: Ended, now: float) -> None:
+        self._journal(ended.entry)
+        if ended.tell_model and ended.entry.heard_text:
+            self._out.append(ports.InsertSaid(ended.entry.heard_text))
+        if ended.say is not None and ended.say.name:
+            self._statement_ended(ended.say, ended.complete, now)
+
+    def _statement_ended(self, say: Say, complete: bool, now: float) -> None:
+        over = engine_events.StatementEnded(say.name, say.text, complete)
+        self._perform(self.engine.handle(over, now), now)
+
+    # ---- exact statements -----------------------------------------------------------------------------------------
+
+    def _key(self, say: Say) -> str:
+        flow = self.engine.flow
+        language = flow.languages[0]
+        return clip_key(say.text, voice=flow.voice, language=language, model=self._model, audio_format=self._format)
+
+    def _have_rendered(self, say: Say) -> bytes | None:
+        """The statement's audio, or None while it is being rendered."""
+        key = self._key(say)
+        payload = self._clips.get(key)
+        if payload is None and key not in self._rendering:
+            self._render(key, _Rendering(say))
+        return payload
+
+    def _render(self, key: str, rendering: _Rendering) -> None:
+        self._rendering[key] = rendering
+        self._out.append(ports.RenderClip(key, rendering.say.text, self.engine.flow.languages[0]))
+
+    def _play_statements(self, now: float) -> None:
+        while self._to_say:
+            say = self._to_say[0]
+            payload = self._have_rendered(say)
+            if payload is None or (self._caller_speaking and say.interruptible):
+                return
+            self._to_say.popleft()
+            self._out += self.speaker.play_statement(say, payload, now)
+
+    def _clip_rendered(self, event: ports.ClipRendered, now: float) -> None:
+        rendering = self._rendering.get(event.key)
+        if rendering is None:
+            return
+        if not (event.payload and spoken_as_written(rendering.say.text, event.transcript)):
+            self._clip_failed(event.key, "the rendering says something else", now)
+            return
+        del self._rendering[event.key]
+        self._clips.put(event.key, event.payload)
+
+    def _clip_failed(self, key: str, reason: str, now: float) -> None:
+        """Try again; then let the model say it in a reply, and write down that it was not exact."""
+        rendering = self._rendering.pop(key, None)
+        if rendering is None:
+            return
+        if rendering.tries < CLIP_TRIES:
+            self._render(key, _Rendering(rendering.say, rendering.tries + 1))
+            return
+        for say in [say for say in self._to_say if self._key(say) == key]:
+            self._to_say.remove(say)
+            self._journal(entries.StatementNotRendered(say.text, reason))
+            self._owe(f"Say exactly this, word for word, and nothing else: {say.text}")
+            if say.name:  # a model's own words never count as heard
+                self._statement_ended(say, False, now)
+
+    # ---- the engine's effects -------------------------------------------------------------------------------------
+
+    def _perform(
+        self, effects: Iterable[engine_events.EngineEffect], now: float, *, goodbye_said: bool = False
+    ) -> None:
+        for effect in effects:
+            match effect:
+                case engine_events.Write(entry=entry):
+                    self._journal(entry)
+                case engine_events.Answer(call_id=call_id, output=output):
+                    self._journal(entries.FunctionAnswered(call_id, output))
+                    self._out.append(ports.AnswerTool(call_id, output))
+                case engine_events.RunTool(call_id=call_id, tool=tool, arguments=arguments):
+                    self._out.append(StartTool(call_id, tool, arguments))
+                case engine_events.ConfigurePhase():
+                    self._configure = True
+                case engine_events.SpeakExactly(say=say):
+                    self._to_say.append(say)
+                case engine_events.AskReply(note=note):
+                    self._owe(note)
+                case engine_events.Close(reason=reason, note=note):
+                    self._begin_closing(reason, note, now, goodbye_said=goodbye_said)
+
+    def _begin_closing(self, reason: EndedReason, note: str, now: float, *, goodbye_said: bool) -> None:
+        """The engine ends the call. With a `note`, a goodbye that the deciding reply has already said is enough."""
+        if self.stage is not Stage.TALKING:
+            return
+        self.stage, self._reason = Stage.CLOSING, reason
+        self._close_by, self._close_at_last = now + CLOSING_LIMIT_S, now + GOODBYE_LIMIT_S
+        if not (note and goodbye_said):
+            self._owe(note)
+
+    # ---- the end --------------------------------------------------------------------------------------------------
+
+    def _leave_or_end(self, now: float) -> None:
+        """A bound has passed: close the line if it is open, else end. What is being heard is heard out, bounded."""
+        heard_by = self.speaker.playback.deadline()
+        if self.stage is Stage.CLOSING and heard_by is not None and now < heard_by <= self._close_at_last:
+            self._close_by = heard_by
+        elif self.stage is Stage.CLOSING:
+            self._leave(self._reason or "completed", now)
+        else:
+            self._end(self._reason or "caller_hung_up", now)
+
+    def _leave(self, reason: EndedReason, now: float) -> None:
+        """Close the line (harmless if it is gone), and wait shortly for the words and calls still under way."""
+        self._reason = self._reason or reason
+        for ended in self.speaker.cut(now):
+            self._utterance_ended(ended, now)
+        self.stage, self._close_by = Stage.LEAVING, now + FAREWELL_LIMIT_S
+        self._owed, self._retry_at = None, None
+        self._to_say.clear()
+        self._out.append(ports.CloseLeg())
+        if self._caller_speaking:
+            self._out.append(ports.CommitAudio())
+
+    def _end(self, reason: EndedReason, now: float) -> None:
+        if self.stage in _AUDIBLE:
+            self._leave(reason, now)
+        self.stage = Stage.ENDED
+        self._journal(entries.CallEnded(reason))
+        self._out.append(Finish(reason))
+
+    def _journal(self, entry: Entry) -> None:
+        self._out.append(Journal(entry, isinstance(entry, _DURABLE)))
+
+    def _drain(self, now: float) -> list[Effect]:
+        if self._configure:  # once for all that an event changed, and after the answers that belong to the old phase
+            self._configure = False
+            self._out.append(ports.Configure(self.engine.instructions(now), self.engine.tools()))
+        self._settle(now)
+        effects, self._out = self._out, []
+        return effects
+
+
+_AUDIBLE = frozenset({Stage.TALKING, Stage.CLOSING})
+
+
+def _spent(usage: ports.Usage) -> entries.TokensSpent:
+    return entries.TokensSpent(
+        usage.input_text,
+        usage.input_audio,
+        usage.cached_text,
+        usage.cached_audio,
+        usage.output_text,
+        usage.output_audio,
+    )

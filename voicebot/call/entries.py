@@ -1,0 +1,196 @@
+"""The journal of a call: every kind of entry, and their form in the store.
+
+A call is its journal: its state, its report and its live view are folds over these entries.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Literal, get_args
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import to_json
+
+from voicebot.engine.entries import EndedReason, EngineEntry
+from voicebot.errors import StoreError
+
+
+@dataclass(frozen=True, slots=True)
+class CallOpened:
+    """The voice webhook was answered. `flow_document` is the flow's JSON form, with which the call begins and ends."""
+
+    flow: str
+    flow_version: str
+    flow_document: str
+    caller: str | None
+    called: str | None
+    direction: Literal["inbound", "outbound"]
+
+
+@dataclass(frozen=True, slots=True)
+class CallerConnected:
+    """The caller's stream is here."""
+
+    stream_sid: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelConnected:
+    """The model's session is configured."""
+
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelGone:
+    reason: str
+    retryable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CallerSaid:
+    """The transcript of the caller's turn `item_id`, which may come late."""
+
+    item_id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallerUnclear:
+    """No transcript could be had for this turn."""
+
+    item_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class BotSaid:
+    """The bot spoke. `heard_text` is an estimate from `heard_ms` of `sent_ms`; `exact` marks a clip."""
+
+    item_id: str
+    text: str
+    heard_text: str
+    heard_ms: int
+    sent_ms: int
+    interrupted: bool
+    exact: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionCalled:
+    """The model called a function, whichever: `arguments` is its JSON text as it came, unchecked."""
+
+    call_id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionAnswered:
+    """What the model was answered."""
+
+    call_id: str
+    output: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPress:
+    digit: str
+
+
+@dataclass(frozen=True, slots=True)
+class TurnAnswered:
+    """First audio of the reply to the caller's turn. `response_ms` counts from the model's end-of-speech event."""
+
+    turn: int
+    response_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyFailed:
+    code: str | None
+    problem: str
+    retried: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StatementNotRendered:
+    """An exact statement could not be had word for word; the model was asked to speak it instead."""
+
+    text: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TokensSpent:
+    """Usage of one reply (tokens; cached ones are part of the input)."""
+
+    input_text: int
+    input_audio: int
+    cached_text: int
+    cached_audio: int
+    output_text: int
+    output_audio: int
+
+
+@dataclass(frozen=True, slots=True)
+class CallEnded:
+    reason: EndedReason
+
+
+CallEntry = (
+    CallOpened
+    | CallerConnected
+    | ModelConnected
+    | ModelGone
+    | CallerSaid
+    | CallerUnclear
+    | BotSaid
+    | FunctionCalled
+    | FunctionAnswered
+    | KeyPress
+    | TurnAnswered
+    | ReplyFailed
+    | StatementNotRendered
+    | TokensSpent
+    | CallEnded
+)
+
+Entry = CallEntry | EngineEntry
+
+_KINDS: dict[str, type[Any]] = {
+    re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__).lower(): kind for kind in get_args(Entry)
+}
+_NAMES: dict[type[Any], str] = {kind: name for name, kind in _KINDS.items()}
+
+
+def kind_of(entry: Entry) -> str:
+    """The entry's kind as it stands in the store, as in `bot_said`."""
+    return _NAMES[type(entry)]
+
+
+def write_entry(entry: Entry) -> str:
+    """The entry's body as JSON text."""
+    return to_json(entry).decode()
+
+
+@cache
+def _adapter(kind: str) -> TypeAdapter[Any]:
+    return TypeAdapter(_KINDS[kind])
+
+
+def read_entry(kind: str, body: str) -> Entry:
+    """An entry from the store.
+
+    Raises:
+        StoreError: the kind is unknown or the body does not fit it.
+    """
+    if kind not in _KINDS:
+        raise StoreError(f"a journal entry has the unknown kind {kind!r}; was it written by a newer version?")
+    try:
+        entry: Entry = _adapter(kind).validate_json(body)
+    except ValidationError as exc:
+        raise StoreError(f"a journal entry of kind {kind!r} is damaged") from exc
+    return entry
