@@ -1,0 +1,297 @@
+"""The report of a call: a fold over its journal, and nothing else.
+
+The same journal always gives the same report, whenever and wherever it is folded. The body follows Standard Webhooks:
+`{"type": "call.completed", "timestamp": …, "data": {…}}`, with `data` flat, times in ISO 8601 (UTC), numbers in E.164.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from statistics import median
+from typing import Any, get_args
+
+from pydantic import ValidationError
+
+from voicebot.call import entries as call_entries
+from voicebot.call.entries import Entry, read_entry
+from voicebot.engine import entries as engine_entries
+from voicebot.engine.engine import PhaseEngine
+from voicebot.engine.entries import EndedReason
+from voicebot.engine.events import CallContext
+from voicebot.errors import StoreError
+from voicebot.flow.model import Flow
+from voicebot.store.contract import CallRecord, StoredEntry
+
+EVENT_TYPE = "call.completed"
+MAX_BODY_BYTES = 20_000  # Standard Webhooks: bodies stay below 20 kB
+STATUSES = ("filled", "refused", "unasked", "not_needed")
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """A journal entry, read."""
+
+    entry: Entry
+    at_ms: int
+    wall: str
+
+
+def fold_report(record: CallRecord, flow: Flow, journal: Sequence[StoredEntry]) -> dict[str, Any]:
+    """The whole report of a call.
+
+    Args:
+        record: what is known of the call besides its journal.
+        flow: the flow that the call ran.
+        journal: its entries, in order.
+
+    Raises:
+        StoreError: an entry is damaged, or is not of a call with this flow.
+    """
+    lines = [_Line(read_entry(one.kind, one.body), one.at_ms, _iso(one.wall)) for one in journal]
+    engine = PhaseEngine(flow, CallContext(record.call_sid, record.caller, record.called, record.started))
+    try:
+        engine.restore((line.entry for line in lines if isinstance(line.entry, _ENGINE)), 0.0)
+        progress, outcome = engine.progress(), engine.outcome()
+    except (KeyError, ValidationError) as exc:
+        raise StoreError(f"the journal of {record.call_sid} does not fit the flow {record.flow_name}") from exc
+    ended = next((line for line in reversed(lines) if isinstance(line.entry, call_entries.CallEnded)), None)
+    last = ended or (lines[-1] if lines else None)
+    answered = next((line for line in lines if isinstance(line.entry, call_entries.CallerConnected)), None)
+    ended_at = last.wall if last else _iso(record.started)
+    data = {
+        "call_sid": record.call_sid,
+        "flow": record.flow_name,
+        "flow_version": record.flow_version,
+        "direction": record.direction,
+        "caller": record.caller,
+        "called": record.called,
+        "started_at": _iso(record.started),
+        "answered_at": answered.wall if answered else None,
+        "ended_at": ended_at,
+        "duration_s": round((last.at_ms - answered.at_ms) / 1000, 1) if last and answered else 0.0,
+        "ended_reason": ended.entry.reason if ended and isinstance(ended.entry, call_entries.CallEnded) else "error",
+        "outcome": outcome,
+        "progress": round(progress, 3),
+        "observations": {
+            name: engine.state.observed[name].json_value if name in engine.state.observed else None
+            for name in flow.specs
+        },
+        "observation_status": {name: engine.status(name) for name in flow.specs},
+        "evidence": _evidence(flow, lines),
+        "phases": list(_phases(lines)),
+        "statements": list(_statements(flow, lines)),
+        "tools": list(_tools(lines)),
+        "transcript": list(_transcript(lines)),
+        "transcript_url": None,
+        "response_ms": _response_ms(lines),
+        "tokens": _tokens(lines),
+        "problems": list(_problems(lines)),
+    }
+    return {"type": EVENT_TYPE, "timestamp": ended_at, "data": data}
+
+
+def whole_body(report: Mapping[str, Any]) -> str:
+    """The report as it is kept."""
+    return json.dumps(report, ensure_ascii=False, separators=(",", ":"))
+
+
+def posted_body(report: Mapping[str, Any], transcript_url: str | None) -> str:
+    """The report as it is posted: below 20 kB, with the transcript by link when it does not fit.
+
+    Args:
+        transcript_url: where the whole report can be read, None if it cannot.
+    """
+    body = whole_body(report)
+    if len(body.encode()) < MAX_BODY_BYTES:
+        return body
+    return whole_body({**report, "data": {**report["data"], "transcript": None, "transcript_url": transcript_url}})
+
+
+def report_schema(name: str, flow: Flow) -> dict[str, Any]:
+    """JSON Schema of the body that a flow's calls are reported with."""
+    observations = {spec.name: _nullable(dict(spec.schema), spec.description) for spec in flow.specs.values()}
+    statuses = {spec.name: {"enum": list(STATUSES)} for spec in flow.specs.values()}
+    evidence = {spec.name: {"anyOf": [_EVIDENCE, {"type": "null"}]} for spec in flow.specs.values()}
+    outcomes = [*flow.report.outcome, None]
+    data = {
+        **_FIXED,
+        "flow": {"const": name},
+        "ended_reason": {"enum": list(get_args(EndedReason))},
+        "outcome": {"enum": outcomes},
+        "observations": _object(observations),
+        "observation_status": _object(statuses),
+        "evidence": _object(evidence),
+        "phases": {"type": "array", "items": _phase_schema(flow)},
+    }
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": f"Report of a call with {name}",
+        **_object({"type": {"const": EVENT_TYPE}, "timestamp": _TIME, "data": _object(data)}),
+    }
+
+
+# ---- the parts of a report ------------------------------------------------------------------------------------------
+
+_ENGINE = get_args(engine_entries.EngineEntry)
+
+
+def _evidence(flow: Flow, lines: Sequence[_Line]) -> dict[str, Any]:
+    found: dict[str, Any] = dict.fromkeys(flow.specs)
+    for line in lines:
+        match line.entry:
+            case engine_entries.ObservationRecorded(name=name, kind=kind, quote=quote, turn=turn):
+                found[name] = {"kind": kind, "quote": quote or None, "turn": turn, "at": line.wall}
+            case engine_entries.ObservationDeclined(name=name, quote=quote, turn=turn) if found[name] is None:
+                found[name] = {"kind": "speech", "quote": quote, "turn": turn, "at": line.wall}
+    return found
+
+
+def _phases(lines: Sequence[_Line]) -> Iterator[dict[str, Any]]:
+    entered = [(line.entry, line.wall) for line in lines if isinstance(line.entry, engine_entries.PhaseEntered)]
+    for number, (entry, wall) in enumerate(entered, 1):
+        left = entered[number][1] if number < len(entered) else lines[-1].wall
+        yield {"name": entry.phase, "cause": entry.cause, "entered_at": wall, "left_at": left}
+
+
+def _statements(flow: Flow, lines: Sequence[_Line]) -> Iterator[dict[str, Any]]:
+    """What had to be said word for word: as it was heard to its end, or null."""
+    heard = {
+        line.entry.name: (line.entry.text, line.wall)
+        for line in lines
+        if isinstance(line.entry, engine_entries.StatementHeard)
+    }
+    for name in flow.statements:
+        text, at = heard.get(name, (None, None))
+        yield {"name": name, "heard": text, "at": at}
+
+
+def _tools(lines: Sequence[_Line]) -> Iterator[dict[str, Any]]:
+    for line in lines:
+        if isinstance(line.entry, engine_entries.ToolAnswered):
+            yield {"tool": line.entry.tool, "ok": line.entry.ok, "took_ms": line.entry.took_ms, "at": line.wall}
+
+
+def _transcript(lines: Sequence[_Line]) -> Iterator[dict[str, Any]]:
+    """Who said what, in the order of speaking: a caller's turn stands where it ended, not where its words came."""
+    words = {line.entry.item_id: line.entry.text for line in lines if isinstance(line.entry, call_entries.CallerSaid)}
+    for line in lines:
+        match line.entry:
+            case engine_entries.CallerTurnTaken(item_id=item_id):
+                yield {"speaker": "caller", "text": words.get(item_id), "at": line.wall}
+            case call_entries.BotSaid(text=text, heard_text=heard, interrupted=interrupted):
+                said = {"speaker": "bot", "text": heard, "at": line.wall}
+                yield {**said, "interrupted": True, "unheard": text[len(heard) :].strip()} if interrupted else said
+            case call_entries.KeyPress(digit=digit):
+                yield {"speaker": "caller", "key": digit, "text": None, "at": line.wall}
+
+
+def _response_ms(lines: Sequence[_Line]) -> dict[str, Any] | None:
+    waits = sorted(line.entry.response_ms for line in lines if isinstance(line.entry, call_entries.TurnAnswered))
+    if not waits:
+        return None
+    return {"turns": len(waits), "median": round(median(waits)), "worst": waits[-1]}
+
+
+def _tokens(lines: Sequence[_Line]) -> dict[str, int]:
+    total = dict.fromkeys(call_entries.TokensSpent.__slots__, 0)
+    for line in lines:
+        if isinstance(line.entry, call_entries.TokensSpent):
+            for name, count in asdict(line.entry).items():
+                total[name] += count
+    return total
+
+
+def _problems(lines: Sequence[_Line]) -> Iterator[dict[str, Any]]:
+    for line in lines:
+        match line.entry:
+            case call_entries.ModelGone(reason=reason):
+                yield {"kind": "model_lost", "text": reason, "at": line.wall}
+            case call_entries.ReplyFailed(problem=problem):
+                yield {"kind": "reply_failed", "text": problem, "at": line.wall}
+            case call_entries.StatementNotRendered(reason=reason):
+                yield {"kind": "statement_not_exact", "text": reason, "at": line.wall}
+
+
+def _iso(wall: Any) -> str:
+    return str(wall.isoformat(timespec="milliseconds").replace("+00:00", "Z"))
+
+
+# ---- its schema -----------------------------------------------------------------------------------------------------
+
+_TIME = {"type": "string", "format": "date-time"}
+_TIME_OR_NULL = {"anyOf": [_TIME, {"type": "null"}]}
+_TEXT_OR_NULL = {"type": ["string", "null"]}
+_COUNT = {"type": "integer", "minimum": 0}
+
+
+def _object(properties: Mapping[str, Any], optional: Sequence[str] = ()) -> dict[str, Any]:
+    required = [name for name in properties if name not in optional]
+    return {"type": "object", "properties": dict(properties), "required": required, "additionalProperties": False}
+
+
+def _nullable(schema: dict[str, Any], description: str) -> dict[str, Any]:
+    return {"anyOf": [schema, {"type": "null"}], "description": description}
+
+
+def _phase_schema(flow: Flow) -> dict[str, Any]:
+    return _object(
+        {
+            "name": {"enum": list(flow.by_name)},
+            "cause": {"enum": list(get_args(engine_entries.PhaseCause))},
+            "entered_at": _TIME,
+            "left_at": _TIME,
+        }
+    )
+
+
+_EVIDENCE = _object(
+    {"kind": {"enum": ["speech", "default"]}, "quote": _TEXT_OR_NULL, "turn": _COUNT, "at": _TIME},
+)
+_SAID = _object(
+    {
+        "speaker": {"enum": ["caller", "bot"]},
+        "text": _TEXT_OR_NULL,
+        "at": _TIME,
+        "interrupted": {"const": True},
+        "unheard": {"type": "string"},
+        "key": {"type": "string"},
+    },
+    optional=("interrupted", "unheard", "key"),
+)
+_FIXED: dict[str, Any] = {
+    "call_sid": {"type": "string"},
+    "flow": {"type": "string"},
+    "flow_version": {"type": "string"},
+    "direction": {"enum": ["inbound", "outbound"]},
+    "caller": _TEXT_OR_NULL,
+    "called": _TEXT_OR_NULL,
+    "started_at": _TIME,
+    "answered_at": _TIME_OR_NULL,
+    "ended_at": _TIME,
+    "duration_s": {"type": "number", "minimum": 0},
+    "ended_reason": {},
+    "outcome": {},
+    "progress": {"type": "number", "minimum": 0, "maximum": 1},
+    "observations": {},
+    "observation_status": {},
+    "evidence": {},
+    "phases": {},
+    "statements": {
+        "type": "array",
+        "items": _object({"name": {"type": "string"}, "heard": _TEXT_OR_NULL, "at": _TIME_OR_NULL}),
+    },
+    "tools": {
+        "type": "array",
+        "items": _object({"tool": {"type": "string"}, "ok": {"type": "boolean"}, "took_ms": _COUNT, "at": _TIME}),
+    },
+    "transcript": {"anyOf": [{"type": "array", "items": _SAID}, {"type": "null"}]},
+    "transcript_url": _TEXT_OR_NULL,
+    "response_ms": {"anyOf": [_object({"turns": _COUNT, "median": _COUNT, "worst": _COUNT}), {"type": "null"}]},
+    "tokens": _object(dict.fromkeys(call_entries.TokensSpent.__slots__, _COUNT)),
+    "problems": {
+        "type": "array",
+        "items": _object({"kind": {"type": "string"}, "text": {"type": "string"}, "at": _TIME}),
+    },
+}

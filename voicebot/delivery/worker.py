@@ -1,0 +1,148 @@
+"""The worker that empties the outbox: leases what is due, posts it, records the outcome, and waits for what comes next.
+
+Every process may run one; a lease gives each delivery to one of them. An outcome that could not be recorded (the
+process died, the store is gone) is forgotten with its lease, and the delivery is made again under the same
+`webhook-id`, by which the receiver knows it: at least once, never lost.
+
+Only 410 is final. Any other refusal, 400 and 404 included, is tried again over the whole schedule: a receiver that is
+being deployed or whose key was mistyped answers so too, and a report is worth nine more requests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+
+from voicebot.errors import DeliveryError, StoreError
+from voicebot.store.contract import Delivery, Outbox
+
+from .schedule import next_attempt
+
+log = logging.getLogger(__name__)
+
+Post = Callable[[Delivery], Awaitable[int]]
+
+LEASE_S = 30.0  # beyond the 15 s of a post and the time to record its outcome
+LOOK_AGAIN_S = 30.0  # a report of another process, which died before it delivered it, waits no longer than this
+STORE_RETRY_S = (0.5, 1.0, 2.0, 5.0, 10.0)
+
+
+class DeliveryWorker:
+    """Delivers until cancelled; what is under way then is delivered by whoever runs when its lease has lapsed."""
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        post: Post,
+        now: Callable[[], datetime],
+        jitter: Callable[[], float],
+        *,
+        parallel: int = 32,
+        per_host: int = 4,
+    ) -> None:
+        """Make a worker.
+
+        Args:
+            outbox: where deliveries wait.
+            post: makes one attempt within 15 s: the 2xx status, or `DeliveryError`.
+            now: the wall time, aware.
+            jitter: a random number from 0 to 1, as `random.random`.
+            parallel: posts under way at once.
+            per_host: of those to one host; a receiver that hangs leaves the rest to others.
+        """
+        self._outbox, self._post, self._now, self._jitter = outbox, post, now, jitter
+        self._parallel, self._per_host = parallel, per_host
+        self._under_way: Counter[str] = Counter()
+        self._wake = asyncio.Event()
+
+    def wake(self) -> None:
+        """Look at the outbox now: a report was just written."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Deliver until cancelled."""
+        failures = 0
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                try:
+                    pause_s = await self._start_due(tasks)
+                    failures = 0
+                except StoreError as exc:
+                    pause_s = STORE_RETRY_S[min(failures, len(STORE_RETRY_S) - 1)]
+                    failures += 1
+                    log.warning("deliveries wait %g s for the store: %s", pause_s, exc)
+                await self._rest(pause_s)
+
+    async def _start_due(self, tasks: asyncio.TaskGroup) -> float:
+        """Start every post there is room for; returns for how many seconds there is nothing to do unless woken."""
+        self._wake.clear()  # before looking: a report written from here on wakes us again
+        now = self._now()
+        leased = await self._outbox.due(
+            now,
+            limit=self._parallel - self._under_way.total(),
+            lease_s=LEASE_S,
+            per_host=self._per_host,
+            under_way=self._under_way,
+        )
+        for delivery in leased:
+            self._under_way[delivery.host] += 1
+            tasks.create_task(self._deliver(delivery), name=f"deliver {delivery.webhook_id}")
+        # What is due and was not leased waits for room, and the end of a post wakes us.
+        next_due = await self._outbox.next_due(now)
+        return LOOK_AGAIN_S if next_due is None else min((next_due - self._now()).total_seconds(), LOOK_AGAIN_S)
+
+    async def _rest(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
+
+    async def _deliver(self, delivery: Delivery) -> None:
+        try:
+            await self._attempt(delivery)
+        except StoreError as exc:
+            log.warning(
+                "call %s: the outcome of delivery %s is not recorded, it will be made again: %s",
+                delivery.call_sid,
+                delivery.webhook_id,
+                exc,
+            )
+        finally:
+            self._under_way -= Counter((delivery.host,))  # which forgets a host at zero
+            self.wake()
+
+    async def _attempt(self, delivery: Delivery) -> None:
+        """One post and its record."""
+        try:
+            status = await self._post(delivery)
+        except DeliveryError as exc:
+            await self._record_failure(delivery, exc.reason, exc.retry_after_s, disable=exc.disable)
+        except Exception as exc:  # a defect met by one body must not stop the deliveries of all others
+            log.exception("call %s: delivery %s failed unexpectedly", delivery.call_sid, delivery.webhook_id)
+            await self._record_failure(delivery, f"failed unexpectedly: {type(exc).__name__}")
+        else:
+            await self._outbox.delivered(delivery.webhook_id, self._now(), status)
+            log.info("call %s: delivery %s accepted", delivery.call_sid, delivery.webhook_id)
+
+    async def _record_failure(
+        self, delivery: Delivery, reason: str, retry_after_s: float | None = None, *, disable: bool = False
+    ) -> None:
+        now = self._now()
+        next_at = None if disable else next_attempt(delivery.attempt, now, self._jitter(), retry_after_s)
+        level = logging.WARNING if next_at else logging.ERROR
+        fate = f"next attempt at {next_at:%F %T}" if next_at else "its URL is disabled" if disable else "given up"
+        log.log(
+            level,
+            "call %s: delivery %s, attempt %d: %s; %s",
+            delivery.call_sid,
+            delivery.webhook_id,
+            delivery.attempt,
+            reason,
+            fate,
+        )
+        await self._outbox.failed(
+            delivery.webhook_id, now, reason, attempt=delivery.attempt, next_at=next_at, disable=disable
+        )
