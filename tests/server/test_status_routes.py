@@ -1,0 +1,153 @@
+"""How the server says how it is, and who may read a report."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+
+from tests.fakes import CALL_SID, START, BreakableStore
+from voicebot.audio.formats import AudioFormat
+from voicebot.flow import Flow, Observations, Phase, ask
+from voicebot.flow.loader import load_flow
+from voicebot.server.lifecycle import Calls, ModelAccess, ReportTarget
+from voicebot.server.status_routes import StatusRoutes
+from voicebot.store.contract import CallRecord
+
+API_TOKEN = "the API's token"
+RECORD = CallRecord(CALL_SID, "visit", "v1", None, None, "inbound", START, 1, 0)
+
+
+class Visit(Observations):
+    name: str = ask("the caller's full name")
+
+
+VISIT = load_flow("visit", Flow(goal="g", observations=Visit, phases=[Phase("reception", instructions="Greet.")]))
+
+
+@dataclass
+class Site:
+    """The routes on loopback."""
+
+    client: TestClient[web.Request, web.Application]
+    store: BreakableStore
+    calls: Calls
+
+    async def get(self, path: str, **headers: str) -> tuple[int, str]:
+        async with self.client.get(path, headers=headers) as answer:
+            return answer.status, await answer.text()
+
+    async def readiness(self) -> tuple[int, dict[str, object]]:
+        status, text = await self.get("/readyz")
+        return status, json.loads(text)
+
+
+@asynccontextmanager
+async def site(folder: Path, api_token: str = API_TOKEN) -> AsyncIterator[Site]:
+    store = await BreakableStore.open(folder / "calls.db")
+    calls = Calls(
+        store=store,
+        access=ModelAccess("ws://127.0.0.1:9/", lambda: "", "m", "", AudioFormat.PCMU_8K),
+        target=ReportTarget("", None),
+        max_calls=1,
+        wall=lambda: START,
+        reported=lambda: None,
+    )
+    app = web.Application()
+    app.add_routes(StatusRoutes(calls=calls, store=store, api_token=api_token).routes())
+    try:
+        async with TestClient(TestServer(app)) as client:
+            yield Site(client, store, calls)
+    finally:
+        store.mend()
+        await calls.end()
+        await store.close()
+
+
+async def test_process_that_answers_is_healthy(tmp_path: Path) -> None:
+    async with site(tmp_path) as made:
+        made.store.break_down()
+        made.calls.accepting = False
+        assert await made.get("/healthz") == (200, '{"status": "ok"}')
+
+
+async def test_ready_while_a_call_would_be_taken(tmp_path: Path) -> None:
+    async with site(tmp_path) as made:
+        assert await made.readiness() == (200, {"status": "ready", "problems": [], "calls": 0})
+
+
+async def test_not_ready_when_full(tmp_path: Path) -> None:
+    async with site(tmp_path) as made:
+        await made.store.open_call(RECORD)
+        session = made.calls.open(RECORD, VISIT)
+        assert await made.readiness() == (503, {"status": "not ready", "problems": ["full"], "calls": 1})
+        session.hang_up()
+        await made.calls.finished()
+        assert (await made.readiness())[0] == 200
+
+
+async def test_not_ready_when_draining_or_without_a_store(tmp_path: Path) -> None:
+    async with site(tmp_path) as made:
+        made.store.break_down()
+        assert await made.readiness() == (503, {"status": "not ready", "problems": ["store"], "calls": 0})
+        made.calls.accepting = False
+        assert (await made.readiness())[1]["problems"] == ["draining", "store"]
+        made.store.mend()
+        assert await made.readiness() == (503, {"status": "not ready", "problems": ["draining"], "calls": 0})
+
+
+async def test_report_is_read_with_the_token(tmp_path: Path) -> None:
+    async with site(tmp_path) as made:
+        path, right = f"/calls/{CALL_SID}/report", {"Authorization": f"Bearer {API_TOKEN}"}
+        assert (await made.get(path, **right))[0] == 404
+        await made.store.open_call(RECORD)
+        assert (await made.get(path, **right))[0] == 404  # it still goes on
+        await made.store.finish(CALL_SID, '{"data": {"caller": "Zoë"}}', [], ended=START)
+        assert await made.get(path, **right) == (200, '{"data": {"caller": "Zoë"}}')
+        async with made.client.get(path, headers=right) as answer:
+            assert answer.content_type == "application/json"
+
+
+@pytest.mark.parametrize(
+    "given", [None, "", "Bearer", "Bearer ", "Bearer wrong", f"Basic {API_TOKEN}", f"Bearer {API_TOKEN}x", "Bearer ÿ"]
+)
+@pytest.mark.parametrize("call_sid", [CALL_SID, "nobody", "..%2F..%2Fsecret"])
+async def test_report_is_closed_to_others(tmp_path: Path, given: str | None, call_sid: str) -> None:
+    """Also to those who ask for a call that does not exist."""
+    async with site(tmp_path) as made:
+        await made.store.open_call(RECORD)
+        await made.store.finish(CALL_SID, "{}", [], ended=START)
+        headers = {} if given is None else {"Authorization": given}
+        answer = await made.get(f"/calls/{call_sid}/report", **headers)
+        assert answer == (401, "give the API token as a bearer token")
+
+
+async def test_header_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    async with site(tmp_path) as made:
+        reader, writer = await asyncio.open_connection(made.client.host, made.client.port)
+        head = f"GET /calls/{CALL_SID}/report HTTP/1.1\r\nHost: x\r\nConnection: close\r\n".encode()
+        writer.write(head + b"Authorization: Bearer \xff\xfe\r\n\r\n")
+        assert (await reader.readline()).startswith(b"HTTP/1.1 401 ")
+        await reader.read()
+        writer.close()
+        await writer.wait_closed()
+
+
+@pytest.mark.parametrize("given", [{}, {"Authorization": "Bearer "}, {"Authorization": ""}])
+async def test_report_is_closed_without_a_token_set(tmp_path: Path, given: dict[str, str]) -> None:
+    async with site(tmp_path, api_token="") as made:
+        assert (await made.get(f"/calls/{CALL_SID}/report", **given))[0] == 401
+
+
+async def test_report_waits_for_a_store_that_fails(tmp_path: Path) -> None:
+    async with site(tmp_path) as made:
+        made.store.break_down()
+        status, text = await made.get(f"/calls/{CALL_SID}/report", Authorization=f"Bearer {API_TOKEN}")
+        assert (status, text) == (503, "the store does not answer; try again")

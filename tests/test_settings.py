@@ -1,0 +1,317 @@
+"""Settings: what is read, what is refused and in which words, and what never shows."""
+
+from __future__ import annotations
+
+import base64
+import errno
+import os
+import re
+import stat
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from voicebot.errors import SettingsError
+from voicebot.settings import Settings, read_settings, stream_secret
+
+SIGNING = "whsec_" + base64.b64encode(b"canary of signing secrets").decode()
+VARIABLES = {field.validation_alias: name for name, field in Settings.model_fields.items()}
+COMPLETE = {
+    "OPENAI_API_KEY": "sk-canary",
+    "TWILIO_ACCOUNT_SID": "AC1",
+    "TWILIO_AUTH_TOKEN": "canary-token-1,canary-token-2",
+    "VOICEBOT_PUBLIC_URL": "https://voice.example.com",
+    "VOICEBOT_WEBHOOK_URL": "https://crm.example.com/in",
+    "VOICEBOT_WEBHOOK_SECRET": SIGNING,
+    "VOICEBOT_API_TOKEN": "canary-api-token",
+    "VOICEBOT_SECRET": "canary-of-stream-tokens",
+}
+
+
+@pytest.fixture(autouse=True)
+def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """In an empty folder, without any variable of the developer's."""
+    for variable in VARIABLES:
+        monkeypatch.delenv(str(variable), raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+def refused(**given: object) -> SettingsError:
+    with pytest.raises(SettingsError) as raised:
+        read_settings(None, **given)
+    return raised.value
+
+
+# ---- what is read ---------------------------------------------------------------------------------------------------
+
+
+def test_empty_environment_is_enough_to_start_with() -> None:
+    settings = read_settings()
+    assert settings.model == "gpt-realtime-2.1"
+    assert settings.transcription_model == "gpt-transcribe"
+    assert settings.realtime_url == "wss://api.openai.com/v1/realtime"
+    assert settings.store == "sqlite:///data/voicebot.db"
+    assert settings.flows == Path("flows")
+    assert settings.codec == "pcm"
+    assert (settings.max_calls, settings.drain_s) == (200, 300)
+    assert settings.twilio_auth_tokens == settings.webhook_secrets == ()
+    assert settings.numbers == {}
+    assert settings.data_folder == Path("data")
+
+
+def test_environment_goes_before_the_file_and_given_before_both(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / ".env").write_text("VOICEBOT_MODEL=file\nVOICEBOT_MAX_CALLS=7\nVOICEBOT_CODEC=pcmu\nUNKNOWN=1\n")
+    monkeypatch.setenv("VOICEBOT_MODEL", "environment")
+    monkeypatch.setenv("VOICEBOT_MAX_CALLS", "8")
+    settings = read_settings(VOICEBOT_MAX_CALLS=9)
+    assert (settings.model, settings.max_calls, settings.codec) == ("environment", 9, "pcmu")
+    assert read_settings(None).codec == "pcm"
+
+
+def test_file_may_hold_quotes_comments_and_accents(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text(
+        '# for the trattoria\nexport VOICEBOT_FLOWS="città"  # a folder\nVOICEBOT_DRAIN_S=1.5\n', encoding="utf-8"
+    )
+    settings = read_settings()
+    assert (settings.flows, settings.drain_s) == (Path("città"), 1.5)
+
+
+def test_file_that_is_not_text_is_named(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes("VOICEBOT_FLOWS=città".encode("latin-1"))
+    with pytest.raises(SettingsError, match=r"^\.env: cannot be read: it is not UTF-8\. "):
+        read_settings()
+
+
+def test_file_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".env").write_text("VOICEBOT_CODEC=pcm")
+
+    def forbidden(*args: object, **kwargs: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr("builtins.open", forbidden)
+    with pytest.raises(SettingsError, match=r"^\.env: cannot be read: Permission denied\. "):
+        read_settings()
+
+
+def test_several_tokens_and_secrets_are_separated_by_commas() -> None:
+    settings = read_settings(None, TWILIO_AUTH_TOKEN=" one , two,, ", VOICEBOT_WEBHOOK_SECRET=f"{SIGNING}, {SIGNING}")
+    assert [one.get_secret_value() for one in settings.twilio_auth_tokens] == ["one", "two"]
+    assert [one.get_secret_value() for one in settings.webhook_secrets] == [SIGNING, SIGNING]
+
+
+def test_numbers_are_a_table() -> None:
+    settings = read_settings(None, VOICEBOT_NUMBERS=" +15550100=order, +390612345=assess ,")
+    assert settings.numbers == {"+15550100": "order", "+390612345": "assess"}
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("", ""),
+        ("https://voice.example.com", "https://voice.example.com"),
+        ("https://voice.example.com/", "https://voice.example.com"),
+        ("HTTPS://voice.example.com:8443/", "https://voice.example.com:8443"),
+        ("https://voice.example.com?", "https://voice.example.com"),
+        ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
+        ("http://localhost:8080", "http://localhost:8080"),
+        ("http://[::1]:8080", "http://[::1]:8080"),
+    ],
+)
+def test_public_url_becomes_an_origin(written: str, read: str) -> None:
+    assert read_settings(None, VOICEBOT_PUBLIC_URL=written).public_url == read
+
+
+def test_settings_stand_still() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        read_settings(None).model = "another"  # type: ignore[misc]
+
+
+# ---- what is refused ------------------------------------------------------------------------------------------------
+
+WRONG = {
+    "VOICEBOT_REALTIME_URL": [
+        "",
+        "api.openai.com",
+        "https://api.openai.com",
+        "ws://api.openai.com",
+        "wss://h:x/",
+        "wss://",
+    ],
+    "VOICEBOT_MODEL": [""],
+    "VOICEBOT_PUBLIC_URL": [
+        "voice.example.com",
+        "http://voice.example.com",
+        "https://voice.example.com/path",
+        "https://voice.example.com?query",
+        "https://voice.example.com#part",
+        "https://user:pass@voice.example.com",
+        "https://voice.example.com:port",
+        "https://voice.example.com:70000",
+        "https://voice.example.com:0",
+        "https://voice example.com",
+        "https://[::1",
+        "https://",
+        "wss://voice.example.com",
+        " https://voice.example.com",
+    ],
+    "VOICEBOT_STORE": ["", "data/voicebot.db", "sqlite:///", "sqlite://data.db", "redis://localhost"],
+    "VOICEBOT_FLOWS": [""],
+    "VOICEBOT_NUMBERS": ["+15550100", "+15550100=", "=order", "5550100=order", "+15550100=a,+15550100=b", "x"],
+    "VOICEBOT_WEBHOOK_URL": [
+        "crm.example.com",
+        "ftp://crm.example.com",
+        "https://",
+        "https://crm:x",
+        "https:///reports",
+    ],
+    "VOICEBOT_WEBHOOK_SECRET": ["hello", "whsec_", "whsec_%%%", "whsec_c2hvcnQ=", f"{SIGNING},hello"],
+    "VOICEBOT_SECRET": ["short", "fifteen letters"],
+    "VOICEBOT_CODEC": ["", "opus", "PCM"],
+    "VOICEBOT_MAX_CALLS": ["", "0", "-1", "many", "1.5"],
+    "VOICEBOT_DRAIN_S": ["", "-1", "14401", "nan", "inf", "soon"],
+}
+
+
+@pytest.mark.parametrize(("variable", "value"), [(name, value) for name in WRONG for value in WRONG[name]])
+def test_wrong_value_names_its_variable_and_how_to_mend_it(
+    variable: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(SettingsError) as raised:
+        read_settings(None)
+    error = raised.value
+    assert error.variable == variable
+    assert error.mend.startswith(("Write ", "Copy ", "Make "))
+    assert "README" not in error.mend
+    assert re.fullmatch(rf"{variable}: .+\. .+", str(error))
+    assert "Traceback" not in str(error)
+
+
+def test_first_wrong_one_of_several_is_named() -> None:
+    assert refused(VOICEBOT_CODEC="opus", VOICEBOT_MAX_CALLS="0").variable == "VOICEBOT_CODEC"
+
+
+@pytest.mark.parametrize(
+    ("without", "named"),
+    [
+        ("TWILIO_AUTH_TOKEN", "TWILIO_AUTH_TOKEN"),
+        ("VOICEBOT_PUBLIC_URL", "VOICEBOT_PUBLIC_URL"),
+        ("OPENAI_API_KEY", "OPENAI_API_KEY"),
+        ("VOICEBOT_WEBHOOK_SECRET", "VOICEBOT_WEBHOOK_SECRET"),
+    ],
+)
+def test_serving_needs_what_it_needs(without: str, named: str) -> None:
+    settings = read_settings(None, **{name: value for name, value in COMPLETE.items() if name != without})
+    with pytest.raises(SettingsError, match=r"is not set") as raised:
+        settings.require_serving()
+    assert raised.value.variable == named
+
+
+@pytest.mark.parametrize("blank", ["TWILIO_AUTH_TOKEN", "VOICEBOT_PUBLIC_URL", "OPENAI_API_KEY"])
+def test_blank_value_counts_as_none(blank: str) -> None:
+    settings = read_settings(None, **(COMPLETE | {blank: "," if blank == "TWILIO_AUTH_TOKEN" else ""}))
+    with pytest.raises(SettingsError, match=rf"^{blank}: is not set"):
+        settings.require_serving()
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {},
+        {"OPENAI_API_KEY": "", "VOICEBOT_REALTIME_URL": "ws://127.0.0.1:9000/v1/realtime"},
+        {"VOICEBOT_WEBHOOK_URL": "", "VOICEBOT_WEBHOOK_SECRET": ""},
+        {"VOICEBOT_SECRET": "", "VOICEBOT_API_TOKEN": "", "TWILIO_ACCOUNT_SID": ""},
+    ],
+)
+def test_serving_needs_no_more(changed: dict[str, str]) -> None:
+    read_settings(None, **(COMPLETE | changed)).require_serving()
+
+
+# ---- what never shows -----------------------------------------------------------------------------------------------
+
+
+def test_secrets_do_not_show() -> None:
+    settings = read_settings(None, **COMPLETE)
+    for shown in (repr(settings), str(settings), str(settings.model_dump()), settings.model_dump_json()):
+        assert "canary" not in shown
+        assert SIGNING.removeprefix("whsec_") not in shown
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("VOICEBOT_WEBHOOK_SECRET", "whsec_canary!"),
+        ("VOICEBOT_WEBHOOK_SECRET", "canary"),
+        ("VOICEBOT_SECRET", "canary"),
+        ("VOICEBOT_PUBLIC_URL", "https://canary:canary@voice.example.com/"),
+        ("VOICEBOT_WEBHOOK_URL", "https://crm.example.com:canary"),
+        ("VOICEBOT_REALTIME_URL", "wss://u:canary"),
+    ],
+)
+def test_errors_do_not_show_what_was_given(variable: str, value: str) -> None:
+    error = refused(**{variable: value})
+    assert error.variable == variable
+    causes: list[BaseException] = [error]
+    while (cause := causes[-1].__cause__) is not None:
+        causes.append(cause)
+    assert "canary" not in "".join(f"{one!r}{one}" for one in causes)
+
+
+# ---- the secret of stream tokens ------------------------------------------------------------------------------------
+
+
+def in_store(folder: Path) -> Settings:
+    return read_settings(None, VOICEBOT_STORE=f"sqlite:///{folder}/calls.db")
+
+
+def test_given_secret_is_used_and_nothing_written(tmp_path: Path) -> None:
+    settings = read_settings(None, **(COMPLETE | {"VOICEBOT_STORE": f"sqlite:///{tmp_path}/new/calls.db"}))
+    assert stream_secret(settings) == b"canary-of-stream-tokens"
+    assert not (tmp_path / "new").exists()
+
+
+def test_secret_is_made_once_and_kept(tmp_path: Path) -> None:
+    settings = in_store(tmp_path / "data")
+    old = os.umask(0)
+    try:
+        first = stream_secret(settings)
+    finally:
+        os.umask(old)
+    assert len(first) >= 32
+    assert stream_secret(in_store(tmp_path / "data")) == first
+    file = tmp_path / "data" / "secret"
+    assert file.read_bytes() == first
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert list(file.parent.iterdir()) == [file]
+    assert stream_secret(in_store(tmp_path / "other")) != first
+
+
+def test_servers_that_start_together_share_one_secret(tmp_path: Path) -> None:
+    together = threading.Barrier(8)
+
+    def start(round_: int) -> bytes:
+        together.wait(10)
+        return stream_secret(in_store(tmp_path / str(round_)))
+
+    with ThreadPoolExecutor(8) as threads:
+        for round_ in range(20):
+            (made,) = set(threads.map(start, [round_] * 8))
+            assert len(made) >= 32
+
+
+def test_secret_cut_short_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(b"")
+    with pytest.raises(
+        SettingsError, match=r"^VOICEBOT_SECRET: is not set and .*secret is cut short\. Remove the file"
+    ):
+        stream_secret(in_store(tmp_path))
+
+
+def test_secret_that_cannot_be_kept_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("a file where the folder should be")
+    with pytest.raises(SettingsError, match=r"^VOICEBOT_SECRET: is not set and .* cannot be kept: .*at least 16"):
+        stream_secret(in_store(tmp_path / "data"))

@@ -1,0 +1,60 @@
+"""How the server is, for load balancers and operators, and a call's report for whoever holds the token."""
+
+from __future__ import annotations
+
+import hmac
+import logging
+
+from aiohttp import web
+
+from voicebot.errors import StoreError
+from voicebot.store.contract import Store
+
+from .lifecycle import Calls
+
+log = logging.getLogger(__name__)
+
+
+class StatusRoutes:
+    """The handlers of `/healthz`, `/readyz` and `/calls/{call_sid}/report`."""
+
+    def __init__(self, *, calls: Calls, store: Store, api_token: str) -> None:
+        self._calls, self._store, self._api_token = calls, store, api_token
+
+    def routes(self) -> list[web.RouteDef]:
+        """One line per route."""
+        return [
+            web.get("/healthz", self.health),
+            web.get("/readyz", self.ready),
+            web.get("/calls/{call_sid}/report", self.report),
+        ]
+
+    async def health(self, request: web.Request) -> web.Response:
+        """The process answers."""
+        return web.json_response({"status": "ok"})
+
+    async def ready(self, request: web.Request) -> web.Response:
+        """Whether a new call would be taken."""
+        problems = []
+        if not self._calls.accepting:
+            problems.append("draining")
+        elif self._calls.full:
+            problems.append("full")
+        if not self._store.healthy():
+            problems.append("store")
+        body = {"status": "ready" if not problems else "not ready", "problems": problems, "calls": self._calls.count}
+        return web.json_response(body, status=503 if problems else 200)
+
+    async def report(self, request: web.Request) -> web.Response:
+        """The whole report of an ended call, with its transcript. Needs `Authorization: Bearer` and the API token."""
+        given = request.headers.get("Authorization", "").removeprefix("Bearer ").encode(errors="surrogateescape")
+        if not self._api_token or not hmac.compare_digest(given, self._api_token.encode()):
+            raise web.HTTPUnauthorized(text="give the API token as a bearer token")
+        try:
+            report = await self._store.report(request.match_info["call_sid"])
+        except StoreError as exc:
+            log.error("a report cannot be read: %s", exc)
+            raise web.HTTPServiceUnavailable(text="the store does not answer; try again") from exc
+        if report is None:
+            raise web.HTTPNotFound(text="no report of this call; it is unknown or still going on")
+        return web.Response(text=report, content_type="application/json")

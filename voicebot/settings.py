@@ -1,0 +1,238 @@
+"""Every setting, read once from the environment and a `.env` file: the only reader of both."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import os
+import re
+import secrets
+import tempfile
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import SplitResult, urlsplit
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from voicebot.delivery.signing import check_secret
+from voicebot.errors import SettingsError
+from voicebot.store.opening import sqlite_path
+
+_MEND = {
+    "OPENAI_API_KEY": "Make a key in the OpenAI console, or name another server in VOICEBOT_REALTIME_URL.",
+    "TWILIO_AUTH_TOKEN": "Copy it from the Twilio console; several, for rotation, are separated by commas.",
+    "VOICEBOT_PUBLIC_URL": "Write the origin as Twilio sees it, as in https://voice.example.com, without a path.",
+    "VOICEBOT_REALTIME_URL": "Write a WebSocket address, as in wss://api.openai.com/v1/realtime.",
+    "VOICEBOT_STORE": "Write sqlite:///data/voicebot.db or another file.",
+    "VOICEBOT_MODEL": "Write the model's name, as in gpt-realtime-2.1, or leave it unset.",
+    "VOICEBOT_FLOWS": "Write a folder of flow files, or leave it unset for ./flows.",
+    "VOICEBOT_NUMBERS": "Write number=flow pairs, as in +15550100=restaurant_ordering,+15550101=financial_advisor.",
+    "VOICEBOT_WEBHOOK_URL": "Write the address that receives reports, as in https://crm.example.com/voicebot.",
+    "VOICEBOT_WEBHOOK_SECRET": "Write whsec_ and the base64 of 24 to 64 random bytes, as the receiver has it.",
+    "VOICEBOT_CODEC": "Write pcm (the model hears 24 kHz) or pcmu (mu-law passes through).",
+    "VOICEBOT_SECRET": "Write at least 16 characters, the same for all instances, or leave it unset.",
+    "VOICEBOT_MAX_CALLS": "Write a whole number from 1 on.",
+    "VOICEBOT_DRAIN_S": "Write seconds, 0 to 14400.",
+}
+_SHORTEST_SECRET = 16  # characters
+_NUMBER = re.compile(r"\+[1-9]\d{6,14}")
+
+
+class Settings(BaseSettings):
+    """What the operator chose. Fields are named as their variables, without the prefix."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env", env_file_encoding="utf-8", extra="ignore", frozen=True, hide_input_in_errors=True
+    )
+
+    openai_api_key: SecretStr = Field(SecretStr(""), validation_alias="OPENAI_API_KEY")
+    realtime_url: str = Field("wss://api.openai.com/v1/realtime", validation_alias="VOICEBOT_REALTIME_URL")
+    model: str = Field("gpt-realtime-2.1", validation_alias="VOICEBOT_MODEL", min_length=1)
+    transcription_model: str = Field("gpt-transcribe", validation_alias="VOICEBOT_TRANSCRIPTION_MODEL")
+    twilio_account_sid: str = Field("", validation_alias="TWILIO_ACCOUNT_SID")
+    twilio_auth_tokens: Annotated[tuple[SecretStr, ...], NoDecode] = Field((), validation_alias="TWILIO_AUTH_TOKEN")
+    public_url: str = Field("", validation_alias="VOICEBOT_PUBLIC_URL")
+    store: str = Field("sqlite:///data/voicebot.db", validation_alias="VOICEBOT_STORE")
+    flows: Path = Field(Path("flows"), validation_alias="VOICEBOT_FLOWS")
+    numbers: Annotated[dict[str, str], NoDecode] = Field(default_factory=dict, validation_alias="VOICEBOT_NUMBERS")
+    default_flow: str = Field("", validation_alias="VOICEBOT_DEFAULT_FLOW")
+    webhook_url: str = Field("", validation_alias="VOICEBOT_WEBHOOK_URL")
+    webhook_secrets: Annotated[tuple[SecretStr, ...], NoDecode] = Field((), validation_alias="VOICEBOT_WEBHOOK_SECRET")
+    api_token: SecretStr = Field(SecretStr(""), validation_alias="VOICEBOT_API_TOKEN")
+    secret: SecretStr = Field(SecretStr(""), validation_alias="VOICEBOT_SECRET")
+    codec: Literal["pcm", "pcmu"] = Field("pcm", validation_alias="VOICEBOT_CODEC")
+    max_calls: int = Field(200, validation_alias="VOICEBOT_MAX_CALLS", ge=1)
+    drain_s: float = Field(300.0, validation_alias="VOICEBOT_DRAIN_S", ge=0, le=14_400)
+
+    @field_validator("twilio_auth_tokens", "webhook_secrets", mode="before")
+    @classmethod
+    def _listed(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(SecretStr(part.strip()) for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("webhook_secrets")
+    @classmethod
+    def _signing(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        for one in value:
+            check_secret(one.get_secret_value())
+        return value
+
+    @field_validator("flows", mode="before")
+    @classmethod
+    def _named(cls, value: object) -> object:
+        if value == "":  # which would be the working directory with every Python file in it
+            raise ValueError("is empty")
+        return value
+
+    @field_validator("numbers", mode="before")
+    @classmethod
+    def _pairs(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        pairs = [part.partition("=") for part in value.split(",") if part.strip()]
+        if bad := [number for number, _, flow in pairs if not (_NUMBER.fullmatch(number.strip()) and flow.strip())]:
+            raise ValueError(f"{bad[0].strip()!r} is no pair of a number (E.164) and a flow")
+        numbers = {number.strip(): flow.strip() for number, _, flow in pairs}
+        if len(numbers) < len(pairs):
+            raise ValueError("names a number twice")
+        return numbers
+
+    @field_validator("public_url")
+    @classmethod
+    def _origin(cls, value: str) -> str:
+        if not value:
+            return value
+        parts = _address(value)
+        if parts.path.strip("/") or parts.query or parts.fragment or "@" in parts.netloc:
+            raise ValueError("must be an origin and nothing more")
+        if not (parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(parts.hostname))):
+            raise ValueError("must begin with https:// (http:// only on loopback)")
+        return f"{parts.scheme}://{parts.netloc}"
+
+    @field_validator("realtime_url")
+    @classmethod
+    def _websocket(cls, value: str) -> str:
+        parts = _address(value)
+        if parts.scheme not in ("wss", "ws"):
+            raise ValueError("is no WebSocket address")
+        if parts.scheme == "ws" and not _is_loopback(parts.hostname):
+            raise ValueError("ws:// is allowed on loopback only; use wss://")
+        return value
+
+    @field_validator("webhook_url")
+    @classmethod
+    def _http(cls, value: str) -> str:
+        if value and _address(value).scheme not in ("https", "http"):
+            raise ValueError("is no http(s) address")
+        return value
+
+    @field_validator("store")
+    @classmethod
+    def _known_store(cls, value: str) -> str:
+        sqlite_path(value)
+        return value
+
+    @field_validator("secret")
+    @classmethod
+    def _long_enough(cls, value: SecretStr) -> SecretStr:
+        if value.get_secret_value() and len(value.get_secret_value()) < _SHORTEST_SECRET:
+            raise ValueError("is too short")
+        return value
+
+    @property
+    def data_folder(self) -> Path:
+        """Where the store and what belongs to it live."""
+        return sqlite_path(self.store).parent
+
+    def require_serving(self) -> None:
+        """Check that a server can answer a phone with these settings.
+
+        Raises:
+            SettingsError: a setting that `serve` needs is missing.
+        """
+        if not self.twilio_auth_tokens:
+            raise SettingsError(
+                "TWILIO_AUTH_TOKEN", "is not set, so no webhook could be trusted", _MEND["TWILIO_AUTH_TOKEN"]
+            )
+        if not self.public_url:
+            raise SettingsError("VOICEBOT_PUBLIC_URL", "is not set", _MEND["VOICEBOT_PUBLIC_URL"])
+        if not self.openai_api_key.get_secret_value() and not _is_loopback(urlsplit(self.realtime_url).hostname):
+            raise SettingsError(
+                "OPENAI_API_KEY", "is not set", "Make a key in the OpenAI console, or set VOICEBOT_REALTIME_URL."
+            )
+        if self.webhook_url and not self.webhook_secrets:
+            raise SettingsError(
+                "VOICEBOT_WEBHOOK_SECRET",
+                "is not set, so reports could not be signed",
+                _MEND["VOICEBOT_WEBHOOK_SECRET"],
+            )
+
+
+def _address(value: str) -> SplitResult:
+    """A URL's parts.
+
+    Raises:
+        ValueError: it has no host, a port that is none, or a space.
+    """
+    parts = urlsplit(value)
+    try:
+        port = parts.port
+    except ValueError as exc:
+        raise ValueError("has a port that is no number up to 65535") from exc
+    if not parts.hostname or port == 0 or any(map(str.isspace, value)):
+        raise ValueError("is no address with a host")
+    return parts
+
+
+def _is_loopback(host: str | None) -> bool:
+    return host in ("localhost", "127.0.0.1", "::1")
+
+
+def read_settings(env_file: Path | None = Path(".env"), **given: object) -> Settings:
+    """Read the environment and the `.env` file; `given` (by variable name) goes before both.
+
+    Raises:
+        SettingsError: a variable is wrong; the first one, by name, with how to mend it.
+    """
+    try:
+        return Settings(_env_file=env_file, **given)  # type: ignore[arg-type]
+    except ValidationError as exc:
+        problem = exc.errors(include_url=False, include_input=False, include_context=False)[0]
+        variable = str(problem["loc"][0]) if problem["loc"] else "settings"
+        text = problem["msg"].removeprefix("Value error, ")
+        raise SettingsError(variable, text, _MEND.get(variable, "See the README for its form.")) from None
+    except (OSError, UnicodeError) as exc:
+        why = exc.strerror if isinstance(exc, OSError) else "it is not UTF-8"
+        raise SettingsError(str(env_file), f"cannot be read: {why}", "Mend or remove the file.") from None
+
+
+def stream_secret(settings: Settings) -> bytes:
+    """The key of stream tokens: the setting, or one made once and kept in the data folder (mode 0600).
+
+    Raises:
+        SettingsError: it can be neither read nor kept.
+    """
+    if given := settings.secret.get_secret_value():
+        return given.encode()
+    path = settings.data_folder / "secret"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            _keep(path, base64.urlsafe_b64encode(secrets.token_bytes(32)))
+        kept = path.read_bytes()
+    except OSError as exc:
+        problem = f"is not set and {path} cannot be kept: {exc.strerror}"
+        raise SettingsError("VOICEBOT_SECRET", problem, _MEND["VOICEBOT_SECRET"]) from exc
+    if len(kept) < _SHORTEST_SECRET:
+        raise SettingsError("VOICEBOT_SECRET", f"is not set and {path} is cut short", "Remove the file.")
+    return kept
+
+
+def _keep(path: Path, content: bytes) -> None:
+    """Make a file of mode 0600, whole at once: of several processes that start together, the first one's stands."""
+    with tempfile.NamedTemporaryFile(dir=path.parent) as file, contextlib.suppress(FileExistsError):
+        file.write(content)
+        file.flush()
+        os.link(file.name, path)
