@@ -1,0 +1,311 @@
+"""The stage: the product's own server between a twin phone, a twin model and a twin CRM, all on loopback.
+
+The one module of the twin that knows the product; it starts it as `serve` does and then judges it from outside. It runs
+on any event loop: on real sockets in real time, or on the twin's virtual clock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import tempfile
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from aiohttp import web
+
+from voicebot.flow.loader import FlowShelf
+from voicebot.server.app import create_app
+from voicebot.settings import read_settings
+from voicebot.store.contract import Store, StoredEntry
+from voicebot.store.opening import open_store
+
+from .brain import Brain, Says
+from .call_result import CallResult
+from .caller import Caller
+from .clock import VirtualLoop, wall_clock
+from .crm import CrmSink, Received
+from .line import LineFaults
+from .person import coded_voice
+from .phone import Phone
+from .realtime_quirks import Quirks, Timing
+from .realtime_server import API_KEY, RealtimeServer
+from .realtime_session import RealtimeSession
+from .scenario import Scenario
+
+ACCOUNT_SID = "AC" + "0" * 31 + "1"
+AUTH_TOKEN = "twin-auth-token"
+WEBHOOK_SECRET = "whsec_" + base64.b64encode(b"the twin's CRM trusts this secret").decode()
+VIRTUAL_START = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
+REPORT_LIMIT_S = 30.0
+_VIRTUAL_PORT = 8080
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A server at work between its twins."""
+
+    public_url: str
+    model: RealtimeServer
+    crm: CrmSink
+    store_address: str
+    wall: Callable[[], datetime]
+
+    def phone(
+        self,
+        scenario: Scenario,
+        *,
+        faults: LineFaults | None = None,
+        voice: Callable[[str], bytes] = coded_voice,
+    ) -> Phone:
+        """A phone that will place the scenario's call."""
+        return Phone(
+            f"{self.public_url}/twilio/voice",
+            to=scenario.called_number,
+            from_=scenario.caller_number,
+            account_sid=ACCOUNT_SID,
+            auth_token=AUTH_TOKEN,
+            behaviour=Caller(scenario.steps()),
+            status_url=f"{self.public_url}/twilio/status",
+            faults=faults or LineFaults(),
+            wall=self.wall,
+            voice=voice,
+        )
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[Store]:
+        """The server's store, opened as another process would."""
+        store = await open_store(self.store_address)
+        try:
+            yield store
+        finally:
+            await store.close()
+
+
+@asynccontextmanager
+async def stage(
+    shelf: FlowShelf,
+    brain_factory: Callable[[], Brain],
+    *,
+    default_flow: str,
+    codec: str = "pcm",
+    timing: Timing | None = None,
+    quirks: Quirks | Sequence[Quirks] = (),
+    shuffle: int | None = None,
+    settings: dict[str, object] | None = None,
+) -> AsyncIterator[Stage]:
+    """Start the twins and the product's server; stop them in order.
+
+    Args:
+        settings: variables that go before the stage's own, as for `--live`.
+    """
+    loop = asyncio.get_running_loop()
+    virtual = isinstance(loop, VirtualLoop)
+    wall = wall_clock(VIRTUAL_START) if virtual else _real_clock(loop)
+    with tempfile.TemporaryDirectory(prefix="voicebot-") as folder:
+        store_address = f"sqlite:///{folder}/calls.db"
+        async with (
+            RealtimeServer(brain_factory, timing=timing, quirks=quirks, shuffle=shuffle) as model,
+            CrmSink(WEBHOOK_SECRET, wall=wall) as crm,
+        ):
+            site_port = _VIRTUAL_PORT if virtual else _free_port()
+            public_url = f"http://127.0.0.1:{site_port}"
+            given: dict[str, object] = {
+                "OPENAI_API_KEY": API_KEY,
+                "VOICEBOT_REALTIME_URL": model.url,
+                "VOICEBOT_MODEL": "gpt-realtime-2.1",
+                "TWILIO_ACCOUNT_SID": ACCOUNT_SID,
+                "TWILIO_AUTH_TOKEN": AUTH_TOKEN,
+                "VOICEBOT_PUBLIC_URL": public_url,
+                "VOICEBOT_STORE": store_address,
+                "VOICEBOT_NUMBERS": "",
+                "VOICEBOT_DEFAULT_FLOW": default_flow,
+                "VOICEBOT_WEBHOOK_URL": crm.url,
+                "VOICEBOT_WEBHOOK_SECRET": WEBHOOK_SECRET,
+                "VOICEBOT_SECRET": "the stage's own stream secret",
+                "VOICEBOT_CODEC": codec,
+                "VOICEBOT_DRAIN_S": 5.0,
+            }
+            app = await create_app(read_settings(None, **(given | (settings or {}))), shelf=shelf, wall=wall)
+            runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+            await runner.setup()
+            try:
+                await web.TCPSite(runner, "127.0.0.1", site_port).start()
+                yield Stage(public_url, model, crm, store_address, wall)
+            finally:
+                await runner.cleanup()
+
+
+def _real_clock(loop: asyncio.AbstractEventLoop) -> Callable[[], datetime]:
+    return lambda: datetime.now(UTC)
+
+
+def _free_port() -> int:
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+# ---- rehearsals -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class LiveModel:
+    """A real model: the settings that reach it, and a voice for the caller that it understands."""
+
+    settings: dict[str, object]
+    voice: Callable[[str], bytes]
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """A scenario's call, what came of it, and every way in which it was not as expected."""
+
+    scenario: Scenario
+    result: CallResult
+    received: tuple[Received, ...]
+    journal: tuple[StoredEntry, ...]
+    sessions: tuple[RealtimeSession, ...]
+    problems: tuple[str, ...] = field(default=())
+
+    @property
+    def understood(self) -> int:
+        """How many of the caller's utterances the model's ear recognised, from audio alone."""
+        heard = {line["text"] for line in self.report.get("transcript") or () if line["speaker"] == "caller"}
+        return sum(said.text in heard for said in self.result.caller_said)
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """`data` of the report as the CRM received it; empty if it received none."""
+        if not self.received:
+            return {}
+        found: dict[str, Any] = json.loads(self.received[0].body)["data"]
+        return found
+
+
+async def rehearse(
+    scenario: Scenario,
+    shelf: FlowShelf,
+    *,
+    codec: str = "pcm",
+    timing: Timing | None = None,
+    quirks: Quirks | Sequence[Quirks] = (),
+    shuffle: int | None = None,
+    faults: LineFaults | None = None,
+    live: LiveModel | None = None,
+    beside: Callable[[Stage, str], AbstractAsyncContextManager[None]] | None = None,
+) -> Rehearsal:
+    """Play a scenario's call through the product, and compare it with what is expected.
+
+    Args:
+        live: a real model in the place of the twin's; it follows no script, so its words are not compared.
+        beside: entered with the stage and the CallSid while the call runs.
+    """
+    brain = scenario.brain()
+    async with stage(
+        shelf,
+        lambda: brain,
+        default_flow=scenario.flow,
+        codec=codec,
+        timing=timing,
+        quirks=quirks,
+        shuffle=shuffle,
+        settings=live.settings if live else None,
+    ) as on_stage:
+        phone = on_stage.phone(scenario, faults=faults, voice=live.voice if live else coded_voice)
+        async with beside(on_stage, phone.call_sid) if beside else nullcontext():
+            result = await phone.call()
+            await _report_or_not(on_stage)
+        async with on_stage.reading() as store:
+            journal = await store.journal(result.call_sid)
+        received = tuple(on_stage.crm.received)
+        misconduct = [str(problem) for problem in on_stage.model.problems]
+        sessions = tuple(on_stage.model.sessions)
+    rehearsal = Rehearsal(scenario, result, received, tuple(journal), sessions)
+    problems = [
+        *(f"the caller: {problem}" for problem in result.problems),
+        *(f"the line: {violation}" for violation in result.violations),
+        *_delivery_problems(rehearsal),
+    ]
+    if live is None:
+        problems += [
+            *(f"the model: {problem}" for problem in (*brain.problems, *brain.unconsumed())),
+            *(f"towards the model: {problem}" for problem in misconduct),
+            *_misheard(scenario, shelf, result),
+            *(_report_problems(scenario, rehearsal) if received else ()),
+        ]
+    return Rehearsal(scenario, result, received, tuple(journal), sessions, tuple(problems))
+
+
+async def _report_or_not(on_stage: Stage) -> None:
+    """Wait for the report; one that never comes is found missing afterwards."""
+    with suppress(TimeoutError):
+        await on_stage.crm.wait_for(1, REPORT_LIMIT_S)
+
+
+def _misheard(scenario: Scenario, shelf: FlowShelf, result: CallResult) -> list[str]:
+    """What the caller heard, decoded from audio alone, against the script: each line once, in order, whole or cut."""
+    opening = shelf.get(scenario.flow).flow.opening
+    lines = [opening.text] if opening is not None else []
+    lines += [
+        output.text
+        for exchange in scenario.exchanges
+        for reply in exchange.replies
+        for output in reply
+        if isinstance(output, Says)
+    ]
+    statements = [_one_line(text) for text in scenario.expected.statements]
+    everything = [said for said in result.bot_said if said.text]
+    heard = [said for said in everything if not any(text.startswith(said.text) for text in statements)]
+    whole = {said.text for said in everything if said.complete and not said.damaged}
+    problems = [f"the caller never heard the statement {text!r}" for text in statements if text not in whole]
+    for number, line in enumerate(lines):
+        wanted = _one_line(line)
+        if number >= len(heard):
+            problems.append(f"the caller never heard: {wanted!r}")
+            continue
+        said = heard[number]
+        if said.damaged or (said.complete and said.text != wanted) or not wanted.startswith(said.text):
+            problems.append(f"the caller heard {said.text!r} instead of {wanted!r}")
+    problems += [f"the caller heard {said.text!r}, which nobody was to say" for said in heard[len(lines) :]]
+    return problems
+
+
+def _delivery_problems(rehearsal: Rehearsal) -> list[str]:
+    if len(rehearsal.received) != 1:
+        return [f"the CRM received {len(rehearsal.received)} reports instead of one"]
+    return [f"the report: {one.problem}" for one in rehearsal.received if not one.verified or one.problem]
+
+
+def _report_problems(scenario: Scenario, rehearsal: Rehearsal) -> list[str]:
+    problems = []
+    report, expected = rehearsal.report, scenario.expected
+    cut = sum(1 for line in report["transcript"] or () if line.get("interrupted"))
+    found = {
+        "phases": tuple(phase["name"] for phase in report["phases"]),
+        "outcome": report["outcome"],
+        "ended_reason": report["ended_reason"],
+        "interruptions": cut,
+    }
+    for name, value in found.items():
+        wanted = getattr(expected, name)
+        if wanted is not None and value != wanted:
+            problems.append(f"{name}: expected {wanted!r}, reported {value!r}")
+    for name, wanted in expected.observations.items():
+        if report["observations"].get(name) != wanted:
+            problems.append(f"{name}: expected {wanted!r}, reported {report['observations'].get(name)!r}")
+    spoken = list(scenario.spoken())
+    reported = [line["text"] for line in report["transcript"] or () if line["speaker"] == "caller" and line["text"]]
+    if reported != [_one_line(text) for text in spoken]:
+        problems.append(f"the transcript has the caller say {reported!r}, but it was {spoken!r}")
+    return problems
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
