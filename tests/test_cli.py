@@ -1,0 +1,367 @@
+"""The command line: what each command prints, with which exit code, and what it costs to start."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import wave
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.fakes import environment
+from voicebot import __version__
+from voicebot.cli import main
+from voicebot.flow.model import flow_from_json
+from voicebot.settings import Settings
+
+GOOD = """
+from voicebot.flow import Flow, HangUp, Observations, Phase, To, ask, it
+
+class Visit(Observations):
+    name: str = ask("the caller's name")
+
+flow = Flow(
+    goal="Find out who is calling.",
+    observations=Visit,
+    opening="Hello!",
+    phases=[
+        Phase("reception", instructions="Ask who is calling.", observations=[it.name], transitions=[To("bye")]),
+        Phase("bye", instructions="Say goodbye.", end=HangUp()),
+    ],
+)
+"""
+SCENARIO = """
+from voicebot.sim.brain import Calls, Says
+from voicebot.sim.scenario import Exchange, Expected, Say, Scenario
+
+scenarios = [
+    Scenario(
+        "short",
+        "visit",
+        (
+            Exchange(
+                Say("Ada here."),
+                ((Calls("record", {"name": {"value": "Ada", "quote": "Ada here"}}),), (Says("Goodbye!"),)),
+            ),
+        ),
+        Expected(phases=("reception", "bye"), observations={"name": "Ada"}, ended_reason="completed"),
+    )
+]
+"""
+BROKEN = "from voicebot.flow import Flow\nflow = Flow(goal='x', phases=[\n"
+DOUBTFUL = GOOD.replace('instructions="Ask who is calling.", ', "")
+SERVING = {
+    "TWILIO_AUTH_TOKEN": "canary-token",
+    "VOICEBOT_PUBLIC_URL": "https://voice.example.com",
+    "OPENAI_API_KEY": "sk-canary",
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Outcome]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run a command in an empty folder, with no variable of the developer's."""
+    for field in Settings.model_fields.values():
+        monkeypatch.delenv(str(field.validation_alias), raising=False)
+    monkeypatch.chdir(tmp_path)
+
+    def command(*arguments: object, **variables: str) -> Outcome:
+        with monkeypatch.context() as here, pytest.raises(SystemExit) as ended:
+            here.setattr("sys.argv", ["voicebot", *map(str, arguments)])
+            for name, value in variables.items():
+                here.setenv(name, value)
+            main()
+        shown = capsys.readouterr()
+        code = ended.value.code
+        return Outcome(code if isinstance(code, int) else 0, shown.out, shown.err)
+
+    return command
+
+
+def folder_of(path: Path, **files: str) -> Path:
+    """A folder of flow files; with the scenarios of `visit` beside them."""
+    (path / "scenarios").mkdir(parents=True)
+    for name, text in files.items():
+        (path / f"{name}.py").write_text(text)
+    (path / "scenarios" / "visit.py").write_text(SCENARIO)
+    return path
+
+
+# ---- the start ------------------------------------------------------------------------------------------------------
+
+
+HEAVY = {"aiohttp", "numpy", "twilio", "pydantic", "websockets", "soxr", "asyncio", "sqlite3", "rich", "uvloop"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "heavy"),
+    [
+        (["--help"], HEAVY),
+        (["--version"], HEAVY - {"pydantic"}),  # with which typer itself reads an option
+        (["serve", "--help"], HEAVY - {"pydantic"}),
+        (["flows", "--help"], HEAVY - {"pydantic"}),
+    ],
+)
+def test_help_imports_nothing_heavy(arguments: list[str], heavy: set[str], tmp_path: Path) -> None:
+    program = (
+        "import sys\n"
+        f"sys.argv = ['voicebot', *{arguments}]\n"
+        "from voicebot.cli import main\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code, end.code\n"
+        "print(*sorted({name.partition('.')[0] for name in sys.modules}))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, env=environment(), capture_output=True, text=True, check=True
+    )
+    loaded = set(done.stdout.splitlines()[-1].split())
+    assert loaded & heavy == set()
+    assert "voicebot" in loaded
+
+
+def test_module_runs_as_the_command_does(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "voicebot", "--version"], cwd=tmp_path, env=environment(), capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{__version__}\n", "")
+
+
+def test_help_names_every_command(run: Run) -> None:
+    shown = run("--help")
+    assert shown.code == 0
+    for command in ("demo", "serve", "check", "flows"):
+        assert f"\n  {command} " in shown.out
+        assert run(command, "--help").code == 0
+    assert run("-h").out == shown.out
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("nosuch",),
+        ("--nosuch",),
+        ("serve", "--port", "70000"),
+        ("serve", "--port", "eighty"),
+        ("demo", "--codec", "opus"),
+        ("flows", "show"),
+        ("flows",),
+    ],
+)
+def test_wrong_usage_is_exit_code_2(run: Run, arguments: tuple[str, ...]) -> None:
+    shown = run(*arguments)
+    assert shown.code == 2
+    assert "Traceback" not in shown.err
+
+
+# ---- check ----------------------------------------------------------------------------------------------------------
+
+
+def test_check_passes_a_good_flow(run: Run, tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "mine", visit=GOOD)
+    for shown in (
+        run("check", "--flows", folder),
+        run("check", folder / "visit.py"),
+        run("check", VOICEBOT_FLOWS=str(folder)),
+    ):
+        assert shown.code == 0
+        lines = shown.out.splitlines()
+        assert lines[0].startswith(f"{folder / 'visit.py'}: 2 phases, 1 observations, ")
+        assert lines[-1] == "1 files, 0 errors, 0 warnings"
+
+
+def test_check_names_file_and_line_of_an_error(run: Run, tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "mine", visit=GOOD, broken=BROKEN, empty="")
+    shown = run("check", "--flows", folder)
+    assert shown.code == 1
+    assert f"{folder / 'broken.py'}:2: error: syntax error" in shown.out
+    assert f"{folder / 'empty.py'}: error: the file defines no flow" in shown.out
+    assert shown.out.endswith("3 files, 2 errors, 0 warnings\n")
+
+
+def test_check_lets_warnings_pass_unless_strict(run: Run, tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "mine", visit=DOUBTFUL)
+    shown, strict = run("check", "--flows", folder), run("check", "--flows", folder, "--strict")
+    assert (shown.code, strict.code) == (0, 1)
+    assert f"{folder / 'visit.py'}:12: warning F011: phase 'reception' has no instructions" in shown.out
+    assert "0 errors, 1 warnings" in shown.out
+    assert shown.out == strict.out
+
+
+def test_check_of_a_missing_file_is_an_error(run: Run, tmp_path: Path) -> None:
+    shown = run("check", "nosuch.py")
+    assert shown.code == 1
+    assert shown.out.startswith("nosuch.py: error: cannot be read: No such file")
+
+
+def test_missing_folder_is_exit_code_2(run: Run) -> None:
+    for command in (("check",), ("flows", "list"), ("flows", "show", "visit"), ("demo", "visit")):
+        shown = run(*command, VOICEBOT_FLOWS="nosuch")
+        assert (shown.code, shown.out) == (2, "")
+        assert (
+            shown.err == "voicebot: the flow folder nosuch does not exist (set VOICEBOT_FLOWS to a folder of flows)\n"
+        )
+
+
+def test_shipped_flows_serve_where_there_are_none(run: Run, tmp_path: Path) -> None:
+    assert "restaurant_ordering" in run("flows", "list").out
+    folder_of(tmp_path / "flows", visit=GOOD)
+    shown = run("flows", "list")
+    assert "visit" in shown.out
+    assert "restaurant_ordering" not in shown.out
+
+
+# ---- flows ----------------------------------------------------------------------------------------------------------
+
+
+def test_list_shows_what_loaded_and_what_did_not(run: Run, tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "mine", visit=GOOD, broken=BROKEN)
+    shown = run("flows", "list", "--flows", folder)
+    assert shown.code == 1
+    assert shown.out.startswith("visit  ")
+    assert shown.out.endswith("  Find out who is calling.\n")
+    assert shown.err.startswith(f"not loaded: {folder / 'broken.py'}:2: ")
+    (folder / "broken.py").unlink()
+    assert run("flows", "list", "--flows", folder).code == 0
+
+
+def test_show_prints_a_flow_that_loads_again(run: Run, tmp_path: Path) -> None:
+    shown = run("flows", "show", "visit", "--flows", folder_of(tmp_path / "mine", visit=GOOD))
+    assert shown.code == 0
+    again = flow_from_json(shown.out)
+    assert again.goal == "Find out who is calling."
+    assert [phase.name for phase in again.phases] == ["reception", "bye"]
+
+
+def test_schema_describes_the_flows_report(run: Run, tmp_path: Path) -> None:
+    shown = run("flows", "schema", "visit", "--flows", folder_of(tmp_path / "mine", visit=GOOD))
+    assert shown.code == 0
+    schema = json.loads(shown.out)
+    assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    assert list(schema["properties"]["data"]["properties"]["observations"]["properties"]) == ["name"]
+
+
+@pytest.mark.parametrize("command", [("flows", "show"), ("flows", "schema"), ("demo",)])
+def test_unknown_flow_lists_those_there_are(run: Run, tmp_path: Path, command: tuple[str, ...]) -> None:
+    shown = run(*command, "nosuch", "--flows", folder_of(tmp_path / "mine", visit=GOOD))
+    assert (shown.code, shown.out) == (2, "")
+    assert shown.err == "voicebot: no flow is named 'nosuch' (loaded flows: visit)\n"
+
+
+# ---- demo -----------------------------------------------------------------------------------------------------------
+
+
+def test_demo_leaves_a_recording_and_exit_code_0(run: Run, tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "mine", visit=GOOD)
+    shown = run("demo", "visit", "--fast", "--flows", folder, "--codec", "pcmu", "--wav", tmp_path / "it.wav")
+    assert (shown.code, shown.err) == (0, "")
+    assert "signature verified" in shown.out
+    with wave.open(str(tmp_path / "it.wav")) as recording:
+        assert (recording.getnchannels(), recording.getsampwidth()) == (2, 2)
+        assert recording.getnframes() > recording.getframerate()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["it.wav", "mine"]
+
+
+@pytest.mark.parametrize(
+    ("expected", "found"),
+    [
+        ('"name": "Ada"', '"name": "Grace"'),
+        ('"reception", "bye"', '"reception",'),
+        ('ended_reason="completed"', 'ended_reason="silence"'),
+        ('Says("Goodbye!"),)', 'Says("Goodbye!"),), (Says("Never said."),)'),
+    ],
+)
+def test_demo_that_goes_wrong_is_exit_code_1(run: Run, tmp_path: Path, expected: str, found: str) -> None:
+    folder = folder_of(tmp_path / "mine", visit=GOOD)
+    scenarios = folder / "scenarios" / "visit.py"
+    assert expected in SCENARIO
+    scenarios.write_text(SCENARIO.replace(expected, found))
+    shown = run("demo", "visit", "--fast", "--flows", folder)
+    assert shown.code == 1
+    assert "problem" in shown.out
+    assert "All as it should be" not in shown.out
+    assert "Traceback" not in shown.err
+
+
+def test_demo_heeds_no_setting_for_serving(run: Run, tmp_path: Path) -> None:
+    """Whatever stands in the environment for serving, the demo plays between its own twins."""
+    folder = folder_of(tmp_path / "mine", visit=GOOD)
+    elsewhere = {
+        "VOICEBOT_PUBLIC_URL": "https://voice.example.com",
+        "VOICEBOT_WEBHOOK_URL": "https://crm.example.com",
+        "VOICEBOT_DEFAULT_FLOW": "nosuch",
+        "VOICEBOT_NUMBERS": "+15550100000=nosuch",
+        "VOICEBOT_STORE": f"sqlite:///{tmp_path}/nowhere/calls.db",
+        "VOICEBOT_REALTIME_URL": "wss://realtime.example.com",
+    }
+    assert run("demo", "visit", "--fast", "--flows", folder, **elsewhere).code == 0
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_demo_refuses_what_cannot_be(run: Run, tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "mine", visit=GOOD, other=GOOD)
+    for arguments, words in [
+        (("visit", "--fast", "--live"), "choose --fast or --live"),
+        (("visit", "--fast", "--wav", tmp_path / "no" / "it.wav"), "name a file in a folder that exists"),
+        (("visit", "--fast", "--wav", tmp_path), "name a file in a folder that exists"),
+        (("other", "--fast"), "there is no scenario file"),
+        (("visit", "--live"), "OPENAI_API_KEY: is not set"),
+    ]:
+        shown = run("demo", *arguments, "--flows", folder)
+        assert shown.code == 2
+        assert words in shown.err
+        assert "Traceback" not in shown.err
+
+
+# ---- serve ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("missing", SERVING)
+def test_serve_names_the_setting_that_is_missing(run: Run, missing: str) -> None:
+    shown = run("serve", **{name: value for name, value in SERVING.items() if name != missing})
+    assert (shown.code, shown.out) == (2, "")
+    assert shown.err.startswith(f"voicebot: {missing}: is not set")
+    assert shown.err.count("\n") == 1
+    assert "canary" not in shown.err
+
+
+def test_serve_names_the_setting_that_is_wrong(run: Run) -> None:
+    shown = run("serve", **(SERVING | {"VOICEBOT_WEBHOOK_SECRET": "canary"}))
+    assert shown.code == 2
+    assert shown.err.startswith("voicebot: VOICEBOT_WEBHOOK_SECRET: must begin with whsec_")
+    assert "canary" not in shown.err
+
+
+def test_serve_needs_flows(run: Run) -> None:
+    shown = run("serve", **SERVING)
+    assert shown.code == 2
+    assert shown.err == "voicebot: the flow folder flows does not exist (set VOICEBOT_FLOWS to a folder of flows)\n"
+
+
+def test_serve_needs_a_store(run: Run, tmp_path: Path) -> None:
+    folder_of(tmp_path / "flows", visit=GOOD)
+    shown = run("serve", **(SERVING | {"VOICEBOT_STORE": f"sqlite:///{tmp_path}/flows", "VOICEBOT_SECRET": "x" * 16}))
+    assert shown.code == 2
+    assert shown.err.startswith("voicebot: ")
+    assert "Traceback" not in shown.err
+
+
+def test_interrupt_is_exit_code_130(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("voicebot.server.serve.run_server", interrupted)
+    assert run("serve", **SERVING).code == 130
