@@ -168,7 +168,7 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens of one reply; cached ones are a part of the input ones (PROTOCOLS A.9)."""
+    """Tokens of one reply; cached ones are a part of the input ones (Realtime API reference, `usage`)."""
 
     input_text: int = 0
     input_audio: int = 0
