@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import pickle
 import re
 
 import pytest
@@ -92,3 +93,20 @@ def test_facts_are_attributes() -> None:
 @pytest.mark.parametrize(("status", "disable"), [(None, False), (404, False), (410, True), (500, False)])
 def test_receiver_that_is_gone_is_disabled(status: int | None, disable: bool) -> None:
     assert DeliveryError("https://crm.example", "no", status=status).disable is disable
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        FlowError("it is wrong", where="f.py:3", mend="mend it"),
+        UnknownFlowError("a", ["b"]),
+        SettingsError("A_VARIABLE", "is wrong", "Mend it."),
+        ModelUnavailableError("gone", retryable=True),
+        DeliveryError("https://crm.example", "answered 410", status=410),
+        StoreError("closed"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_error_passes_between_processes_whole(error: VoicebotError) -> None:
+    again = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own, from one line above
+    assert (type(again), str(again), vars(again)) == (type(error), str(error), vars(error))

@@ -21,7 +21,17 @@ from collections.abc import Sequence
 
 
 class VoicebotError(Exception):
-    """Base of everything voicebot raises on purpose."""
+    """Base of everything voicebot raises on purpose. It passes between processes with its facts."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuilt, (type(self), self.args, self.__dict__)
+
+
+def _rebuilt(kind: type[VoicebotError], args: tuple[object, ...], facts: dict[str, object]) -> VoicebotError:
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(facts)
+    return error
 
 
 class SettingsError(VoicebotError):

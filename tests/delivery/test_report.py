@@ -509,3 +509,15 @@ def test_shipped_flow_has_a_schema_that_its_empty_report_fits(path: Path) -> Non
     loaded = load_folder(path.parent).get(path.stem)
     jsonschema.Draft202012Validator.check_schema(report_schema(loaded.name, loaded.flow))
     fold([(0, OPENED)], flow=loaded.flow, call=replace(CALL, flow_name=loaded.name))
+
+
+def test_report_of_endless_quotes_and_problems_still_fits() -> None:
+    report = long_call(3)
+    data = report["data"]
+    data["evidence"] = {
+        name: {"kind": "speech", "quote": "x" * 9_000, "turn": 1, "at": data["ended_at"]} for name in data["evidence"]
+    }
+    data["problems"] = [{"kind": "reply_failed", "text": "y" * 500, "at": data["ended_at"]}] * 60
+    body = posted_body(report, None)
+    assert len(body.encode()) < MAX_BODY_BYTES
+    assert json.loads(body)["data"]["observations"] == data["observations"]

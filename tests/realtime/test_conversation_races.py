@@ -154,6 +154,7 @@ class Run:
         self.asked: list[str] = []
         self.creates: Counter[str] = Counter()
         self.excused: set[str] = set()  # replaced or dropped while they waited
+        self.dropped: set[str] = set()  # of those, the ones that a cancel dropped
         self.silenced: set[str] = set()  # cancelled, so nothing of them may be heard
         self.heard: dict[str, bytes] = {}
 
@@ -175,7 +176,8 @@ class Run:
                 self.ask()
             case "cancel":
                 self.silenced |= {reply_id for reply_id in self.creates if not self.is_ended(reply_id)}
-                self.excused |= {reply_id for reply_id in self.asked if not self.creates[reply_id]}
+                self.dropped |= {reply_id for reply_id in self.asked if not self.creates[reply_id]} - self.excused
+                self.excused |= self.dropped
                 self.perform(CancelReply())
             case "configure":
                 self.perform(Configure("Instructions.", ()))
@@ -237,7 +239,8 @@ class Run:
 def check(run: Run) -> None:
     assert not [event for event in run.told if isinstance(event, ModelLost)]
     ended = Counter(event.reply_id for event in run.told if isinstance(event, ReplyEnded))
-    assert ended == Counter(dict.fromkeys(run.creates, 1)), "each reply that was asked of the server ends once"
+    over = {*run.creates, *run.dropped}
+    assert ended == Counter(dict.fromkeys(over, 1)), "each reply that was asked of the server, or dropped, ends once"
     assert set(run.asked) - set(run.creates) <= run.excused, "a reply was lost"
     assert all(count == 1 for count in run.server.begun.values()), "a reply was doubled"
     started = Counter(event.reply_id for event in run.told if isinstance(event, ReplyStarted))

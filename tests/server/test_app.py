@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -107,6 +108,16 @@ async def test_broken_flow_is_logged_and_the_others_serve(tmp_path: Path, caplog
     async with serving(await create_app(settings(tmp_path, VOICEBOT_FLOWS=str(flows)))) as client:
         assert "<Connect" in await dial(client)
     assert [record.levelname for record in caplog.records if "broken.py:1" in record.getMessage()] == ["ERROR"]
+
+
+async def test_flow_that_a_setting_names_in_vain_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    chosen = settings(
+        tmp_path, VOICEBOT_DEFAULT_FLOW="nosuch", VOICEBOT_NUMBERS="+15550100=visit,+15550101=gone,+15550102=gone"
+    )
+    async with serving(await create_app(chosen, shelf=SHELF)):
+        pass
+    errors = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert [re.search(r"names '(\w+)'", error)[1] for error in errors] == ["gone", "nosuch"]  # type: ignore[index]
 
 
 async def test_end_closes_and_reports_everything(tmp_path: Path) -> None:

@@ -270,7 +270,7 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class CancelReply:
-    """Stop the reply under way, and drop one that waits. Its `ReplyEnded` still comes if it had begun."""
+    """Stop the reply under way, and drop one that waits. The `ReplyEnded` of each still comes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,13 +100,22 @@ def whole_body(report: Mapping[str, Any]) -> str:
 def posted_body(report: Mapping[str, Any], transcript_url: str | None) -> str:
     """The report as it is posted: below 20 kB, with the transcript by link when it does not fit.
 
+    Where that is not enough, the quotes go too, then tools and problems: all of it stands in the whole report.
+
     Args:
         transcript_url: where the whole report can be read, None if it cannot.
     """
-    body = whole_body(report)
-    if len(body.encode()) < MAX_BODY_BYTES:
-        return body
-    return whole_body({**report, "data": {**report["data"], "transcript": None, "transcript_url": transcript_url}})
+    data = report["data"]
+    by_link = {**data, "transcript": None, "transcript_url": transcript_url}
+    unquoted = {
+        **by_link,
+        "evidence": {name: found and {**found, "quote": None} for name, found in data["evidence"].items()},
+    }
+    shortest = {**unquoted, "tools": [], "problems": []}
+    bodies = (whole_body({**report, "data": one}) for one in (data, by_link, unquoted, shortest))
+    return next(
+        (body for body in bodies if len(body.encode()) < MAX_BODY_BYTES), whole_body({**report, "data": shortest})
+    )
 
 
 def report_schema(name: str, flow: Flow) -> dict[str, Any]:

@@ -59,7 +59,7 @@ class ObservationDeclined:
 
 @dataclass(frozen=True, slots=True)
 class ProposalRefused:
-    """The model proposed what does not hold. `subject` is a field or a tool; the refused value is not kept."""
+    """The model proposed what does not hold. `subject` is a field or a tool; `problem` is what the model was told."""
 
     subject: str
     problem: str

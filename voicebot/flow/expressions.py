@@ -226,15 +226,11 @@ def _comparable(value: object, constant: object) -> tuple[object, object]:
         return left, right
 
 
-class All(Expression):
+class _Several(Expression):
+    """Expressions joined by `&` or by `|`."""
+
     def __init__(self, parts: tuple[Expression, ...]) -> None:
         self.parts = parts
-
-    def evaluate(self, values: Mapping[str, object]) -> bool | None:
-        verdicts = [part.evaluate(values) for part in self.parts]
-        if False in verdicts:
-            return False
-        return None if None in verdicts else True
 
     def fields(self) -> Iterator[Field]:
         for part in self.parts:
@@ -243,6 +239,14 @@ class All(Expression):
     def statements(self) -> Iterator[str]:
         for part in self.parts:
             yield from part.statements()
+
+
+class All(_Several):
+    def evaluate(self, values: Mapping[str, object]) -> bool | None:
+        verdicts = [part.evaluate(values) for part in self.parts]
+        if False in verdicts:
+            return False
+        return None if None in verdicts else True
 
     def document(self) -> object:
         return {"all": [part.document() for part in self.parts]}
@@ -251,23 +255,12 @@ class All(Expression):
         return "(" + " & ".join(map(repr, self.parts)) + ")"
 
 
-class AnyOf(Expression):
-    def __init__(self, parts: tuple[Expression, ...]) -> None:
-        self.parts = parts
-
+class AnyOf(_Several):
     def evaluate(self, values: Mapping[str, object]) -> bool | None:
         verdicts = [part.evaluate(values) for part in self.parts]
         if True in verdicts:
             return True
         return None if None in verdicts else False
-
-    def fields(self) -> Iterator[Field]:
-        for part in self.parts:
-            yield from part.fields()
-
-    def statements(self) -> Iterator[str]:
-        for part in self.parts:
-            yield from part.statements()
 
     def document(self) -> object:
         return {"any": [part.document() for part in self.parts]}

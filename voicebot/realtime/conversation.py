@@ -207,7 +207,7 @@ class Conversation:
             case ports.Reply():
                 self._replies.ask(command, now)
             case ports.CancelReply():
-                self._replies.cancel(now)
+                self._tell(self._replies.cancel(now), now)
             case ports.Truncate(item_id, audio_end_ms):
                 put(client_events.truncate_item, item_id=item_id, audio_end_ms=audio_end_ms)
             case ports.Configure(instructions, tools):

@@ -80,18 +80,20 @@ class Replies:
         self._waiting = reply
         self._ask_waiting(now)
 
-    def cancel(self, now: float) -> None:
-        """Stop the reply under way and forget the waiting one."""
-        self._waiting = None
+    def cancel(self, now: float) -> list[ModelEvent]:
+        """Stop the reply under way and drop the waiting one, which thereby ends."""
+        waiting, self._waiting = self._waiting, None
+        dropped: list[ModelEvent] = [] if waiting is None else [ReplyEnded(waiting.reply_id, "cancelled")]
         current = self._current
         if current is None or current.unwanted:
-            return
+            return dropped
         current.unwanted = "cancelled"
         if current.state is _State.RUNNING:
             self._stop(current, now)
         elif current.state is _State.REFUSED:
             current.due = now  # nothing runs: it ends at once
         # REQUESTED: a cancel before response.created is lost, so it waits for that
+        return dropped
 
     # ---- events
 

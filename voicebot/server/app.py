@@ -51,6 +51,8 @@ async def create_app(
     flows = shelf if shelf is not None else load_folder(settings.flows)
     for problem in flows.problems:
         log.error("a flow was not loaded: %s", problem)
+    for name in sorted({settings.default_flow, *settings.numbers.values()} - {"", *flows.flows}):
+        log.error("VOICEBOT_NUMBERS or VOICEBOT_DEFAULT_FLOW names %r, and no such flow is loaded", name)
     secret = stream_secret(settings)
     store = await open_store(settings.store)
     session = open_session()
