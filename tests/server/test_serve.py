@@ -285,6 +285,7 @@ async def test_log_of_a_call_holds_nothing_personal(tmp_path: Path) -> None:
         assert await made.exited() == 0
     text = "".join(made.log)
     assert f"[{result.call_sid}] call ended: completed" in text
+    text = text.replace(result.call_sid, "")  # CA and hex digits, which may spell a name
     for personal in (SHORT.caller_number, SHORT.called_number, "Ada", "Goodbye", "Thank"):
         assert personal not in text
     for secret in (API_KEY, AUTH_TOKEN, WEBHOOK_SECRET.removeprefix("whsec_"), "canary"):
