@@ -12,6 +12,7 @@ from voicebot import errors
 from voicebot.errors import (
     DeliveryError,
     FlowError,
+    FunctionFailedError,
     LegLostError,
     MediaStreamError,
     ModelUnavailableError,
@@ -21,6 +22,7 @@ from voicebot.errors import (
     ScenarioError,
     SettingsError,
     StoreError,
+    ToolError,
     UnknownFlowError,
     VoicebotError,
 )
@@ -56,6 +58,8 @@ SENTENCES: list[tuple[VoicebotError, str]] = [
     (FlowError("it is wrong", where="a.py:3", mend="mend it"), "a.py:3: it is wrong (mend it)"),
     (UnknownFlowError("x", ["a", "b"]), "no flow is named 'x' (loaded flows: a, b)"),
     (UnknownFlowError("x", []), "no flow is named 'x' (loaded flows: none)"),
+    (FunctionFailedError("is_far failed (KeyError)"), "is_far failed (KeyError)"),
+    (ToolError("the kitchen is closed"), "the kitchen is closed"),
     (RefusedRequestError("the signature does not hold"), "the signature does not hold"),
     (MediaStreamError("message is not valid JSON"), "message is not valid JSON"),
     (RealtimeEventError("message is not valid JSON"), "message is not valid JSON"),

@@ -4,6 +4,8 @@ VoicebotError
 ├── SettingsError              a setting is missing or wrong: stop the start, name the variable
 ├── FlowError                  a flow file or its JSON is wrong: keep the running version, show file and line
 │   └── UnknownFlowError       no flow has this name: list those that exist
+├── FunctionFailedError        a function of the flow's author broke: take its answer as not given
+├── ToolError                  a tool did not do its work, and says in words what to do: tell the model
 ├── RefusedRequestError        the request is not from whom it claims: answer 403, open nothing
 ├── RemoteProtocolError        the other side broke its protocol: drop this message or this connection
 │   ├── MediaStreamError       a frame from the phone's socket
@@ -65,6 +67,17 @@ class UnknownFlowError(FlowError):
         self.name, self.known = name, tuple(known)
         listed = ", ".join(known) if known else "none"
         super().__init__(f"no flow is named {name!r}", mend=f"loaded flows: {listed}")
+
+
+class FunctionFailedError(VoicebotError):
+    """A guard, check or computed field of the author raised something else than `ValueError`."""
+
+
+class ToolError(VoicebotError):
+    """Raised by a tool: nothing has happened, and these words tell the model what to do.
+
+    Any other exception of a tool that must run once leaves open whether it has run.
+    """
 
 
 class RefusedRequestError(VoicebotError):

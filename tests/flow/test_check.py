@@ -18,12 +18,14 @@ from voicebot.flow import (
     Report,
     Say,
     To,
+    ToolContext,
     ask,
     it,
     otherwise,
     tool,
 )
-from voicebot.flow.check import Finding, check
+from voicebot.flow.check import RULES, Finding, check, check_together
+from voicebot.flow.tools import Tool
 
 
 def short(value: str) -> str:
@@ -192,7 +194,7 @@ def test_what_need_not_be_asked_need_not_be_collected(field: str) -> None:
 
 
 def test_phase_that_only_silence_reaches_is_reachable() -> None:
-    limits = Limits(silence=(After(5, AskAgain()), After(9, To("nobody"))))
+    limits = Limits(silence=(After(5, AskAgain()), After(9, To("nobody")), After(20, HangUp())))
     phases = (phase(transitions=(To("bye"),)), phase("nobody", transitions=(To("bye"),)), bye())
     assert check(sound(phases=phases, limits=limits)) == []
 
@@ -209,6 +211,77 @@ def test_errors_come_before_warnings() -> None:
     assert set(severities) == {"error", "warning"}
 
 
+def test_errors_in_names_come_before_what_follows_from_them() -> None:
+    phases = (phase(transitions=(To("x"),)), phase("b", transitions=(To("bye"),)), bye())
+    assert rules(sound(phases=phases)) == ["F002"]
+    assert "F004" in rules(sound(phases=(phase(transitions=(To("bye"),)), *phases[1:])))
+
+
+def test_observations_that_are_none_are_a_finding() -> None:
+    class Plain(Observations):
+        name: str = "nobody"
+
+    (finding,) = check(Flow(goal="g", observations=Plain, phases=(phase(),)))
+    assert (finding.rule, finding.severity) == ("F000", "error")
+    assert "Plain.name" in finding.problem
+
+
+def test_numbers_lead_to_one_flow() -> None:
+    flows = {
+        "first": sound(numbers=("+15550100001", "+15550100002")),
+        "second": sound(numbers=("+15550100003", "+15550100003")),
+        "third": sound(numbers=("+15550100002",)),
+    }
+    (finding,) = check_together(flows)
+    assert (finding.rule, finding.severity) == ("F033", "warning")
+    assert finding.problem == "+15550100002 leads to flow 'first' already"
+
+
+def test_what_a_tool_hands_in_need_not_be_collected() -> None:
+    """Whether `record` is named in the tool itself, in a helper of it, or in a function inside it."""
+
+    @tool
+    def inside(context: ToolContext) -> str:
+        """Look it up."""
+        return str([context.record(urgent=one) for one in (True,)])
+
+    @tool
+    def outside(context: ToolContext) -> str:
+        """Look it up."""
+        return _handed(context)
+
+    @tool
+    def never(context: ToolContext) -> str:
+        """Look it up."""
+        return context.call_sid
+
+    def with_tool(used: Tool) -> Flow:
+        return sound(phases=(phase(observations=("name",), tools=(used,), success_criteria=(it.urgent.yes,)),))
+
+    assert rules(with_tool(inside)) == rules(with_tool(outside)) == []
+    assert rules(with_tool(never)) == ["F017", "F008"]
+
+
+def _handed(context: ToolContext) -> str:
+    context.record(urgent=True)
+    return "found"
+
+
+@pytest.mark.parametrize(
+    ("where", "file", "line"),
+    [("flows/a.py:3", "flows/a.py", 3), ("a.py", "a.py", None), (r"C:\a.py:12", r"C:\a.py", 12), (None, None, None)],
+)
+def test_finding_knows_file_and_line(where: str | None, file: str | None, line: int | None) -> None:
+    finding = Finding("F002", "error", where, "it leads nowhere", "mend it")
+    assert (finding.file, finding.line) == (file, line)
+
+
+def test_every_rule_has_an_id_of_its_own() -> None:
+    ids = [rule.id for rule in RULES]
+    assert ids == [f"F{number:03}" for number in range(len(RULES))]
+    assert all(rule.title and "\n" not in rule.title for rule in RULES)
+
+
 @pytest.mark.parametrize(
     ("where", "text"),
     [
@@ -218,3 +291,4 @@ def test_errors_come_before_warnings() -> None:
 )
 def test_finding_is_one_readable_line(where: str | None, text: str) -> None:
     assert str(Finding("F002", "error", where, "it leads nowhere", "mend it")) == text
+    assert str(Finding("F002", "error", where, "it leads nowhere", "")) == text.removesuffix(" (mend it)")

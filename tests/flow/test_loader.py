@@ -85,7 +85,7 @@ BROKEN: list[tuple[str, str, int | None, str]] = [
         ])
         """,
         6,
-        "it.nmae is no observation (observations: name)",
+        "it.nmae is no observation (did you mean 'name'?)",
     ),
     (
         "a field without ask",
@@ -95,7 +95,7 @@ BROKEN: list[tuple[str, str, int | None, str]] = [
             name: str
         flow = Flow(goal="g", observations=V, phases=[Phase("a", instructions="i")])
         """,
-        None,
+        4,
         'V.name is not declared with ask() (write name: … = ask("what it is"))',
     ),
     (
@@ -130,8 +130,8 @@ BROKEN: list[tuple[str, str, int | None, str]] = [
         flow = Flow(goal="g", observations=V, phases=[
             Phase("a", instructions="i", success_criteria=[it.name == object()])])
         """,
-        None,
-        "the flow has no JSON form",
+        5,
+        "it.name is compared with 'object', which JSON cannot hold",
     ),
 ]
 

@@ -14,13 +14,15 @@ from collections.abc import Iterator, Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
-from typing import Annotated, ClassVar, Literal
+from types import FunctionType
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import PlainSerializer, PlainValidator, TypeAdapter, ValidationError, WithJsonSchema
+from pydantic import PlainSerializer, PlainValidator, TypeAdapter, ValidationError, ValidationInfo, WithJsonSchema
 from pydantic_core import to_jsonable_python
 
-from voicebot.errors import FlowError
+from voicebot.errors import FlowError, FunctionFailedError
 
+from .functions import ValueFunction, value_function
 from .source import calling_place, place_of, remember_place
 
 Operator = Literal["==", "!=", "<", "<=", ">", ">="]
@@ -33,13 +35,35 @@ class Expression(ABC):
     def evaluate(self, values: Mapping[str, object]) -> bool | None:
         """True, False, or None while a field it needs is not in `values`, or holds what does not compare."""
 
+    def leaves(self) -> Iterator[Expression]:
+        """What it is made of, in reading order."""
+        yield self
+
     def fields(self) -> Iterator[Field]:
-        """Every field it speaks of, in reading order."""
-        return iter(())
+        """Every field that it compares, in reading order; what its functions read stands in `functions`."""
+        for leaf in self.leaves():
+            if isinstance(leaf, Field):
+                yield leaf
+            elif isinstance(leaf, Filled | Compare):
+                yield leaf.field
 
     def statements(self) -> Iterator[str]:
         """The name of every statement it asks for."""
-        return iter(())
+        return (leaf.name for leaf in self.leaves() if isinstance(leaf, Heard))
+
+    def judgements(self) -> Iterator[str]:
+        """Every criterion in words that the model is to judge."""
+        return (leaf.criterion for leaf in self.leaves() if isinstance(leaf, Judged))
+
+    def functions(self) -> Iterator[ValueFunction]:
+        """Every function of the author that it asks."""
+        return (leaf.function for leaf in self.leaves() if isinstance(leaf, Holds))
+
+    def reads(self) -> Iterator[str]:
+        """The name of every observation it depends on."""
+        yield from (field.name for field in self.fields())
+        for function in self.functions():
+            yield from function.reads
 
     @abstractmethod
     def document(self) -> object:
@@ -120,9 +144,6 @@ class Field(Expression):
             f"it.{self.name} alone is no criterion", where=place_of(self), mend="write .filled, .yes, .no or compare it"
         )
 
-    def fields(self) -> Iterator[Field]:
-        yield self
-
     def document(self) -> object:
         raise FlowError(
             f"it.{self.name} alone is no criterion", where=place_of(self), mend="write .filled, .yes, .no or compare it"
@@ -150,9 +171,6 @@ class Filled(Expression):
 
     def evaluate(self, values: Mapping[str, object]) -> bool | None:
         return self.field.name in values
-
-    def fields(self) -> Iterator[Field]:
-        yield self.field
 
     def document(self) -> object:
         return {"field": self.field.name, "is": "filled"}
@@ -185,9 +203,6 @@ class Compare(Expression):
             return bool(_ORDER[self.operator](left, right))
         except TypeError:  # null or another member of a union: which is the greater is not known
             return None
-
-    def fields(self) -> Iterator[Field]:
-        yield self.field
 
     def document(self) -> object:
         return {"field": self.field.name, "is": self.operator, "value": to_jsonable_python(self.value)}
@@ -232,13 +247,9 @@ class _Several(Expression):
     def __init__(self, parts: tuple[Expression, ...]) -> None:
         self.parts = parts
 
-    def fields(self) -> Iterator[Field]:
+    def leaves(self) -> Iterator[Expression]:
         for part in self.parts:
-            yield from part.fields()
-
-    def statements(self) -> Iterator[str]:
-        for part in self.parts:
-            yield from part.statements()
+            yield from part.leaves()
 
 
 class All(_Several):
@@ -277,11 +288,8 @@ class Not(Expression):
         verdict = self.part.evaluate(values)
         return None if verdict is None else not verdict
 
-    def fields(self) -> Iterator[Field]:
-        return self.part.fields()
-
-    def statements(self) -> Iterator[str]:
-        return self.part.statements()
+    def leaves(self) -> Iterator[Expression]:
+        return self.part.leaves()
 
     def document(self) -> object:
         return {"not": self.part.document()}
@@ -305,9 +313,6 @@ class Heard(Expression):
     def evaluate(self, values: Mapping[str, object]) -> bool | None:
         return self.fact(self.name) in values
 
-    def statements(self) -> Iterator[str]:
-        yield self.name
-
     def document(self) -> object:
         return {"heard": self.name}
 
@@ -318,6 +323,60 @@ class Heard(Expression):
 def heard(name: str) -> Expression:
     """Holds once the caller has heard the statement `name` of some phase's `must_say`."""
     return Heard(name)
+
+
+class Judged(Expression):
+    """What only understanding can tell: the model's verdict, with a quote of the caller. Unknown until it is given."""
+
+    def __init__(self, criterion: str) -> None:
+        self.criterion = criterion
+        remember_place(self)
+
+    @staticmethod
+    def fact(criterion: str) -> str:
+        """The key under which the engine puts a verdict among the values; no field is named so."""
+        return f"judged {criterion}"
+
+    def evaluate(self, values: Mapping[str, object]) -> bool | None:
+        verdict = values.get(self.fact(self.criterion))
+        return verdict if isinstance(verdict, bool) else None
+
+    def document(self) -> object:
+        return {"judged": self.criterion}
+
+    def __repr__(self) -> str:
+        return f"judged({self.criterion!r})"
+
+
+def judged(criterion: str) -> Expression:
+    """Holds once the model has judged so, quoting the caller: `judged("the caller sounded sure")`.
+
+    A verdict in words is softer than a recorded value: it never guards what cannot be undone (`commit`) alone.
+    """
+    if not criterion.strip():
+        raise FlowError("the criterion has no words", where=calling_place(), mend='write judged("the caller …")')
+    return Judged(" ".join(criterion.split()))
+
+
+class Holds(Expression):
+    """A named pure function of the author: its parameters are named like the observations it reads."""
+
+    def __init__(self, function: ValueFunction) -> None:
+        self.function = function
+
+    def evaluate(self, values: Mapping[str, object]) -> bool | None:
+        if not self.function.ready(values):
+            return None
+        try:
+            return bool(self.function(values))
+        except (ValueError, FunctionFailedError):  # a guard that breaks holds neither way
+            return None
+
+    def document(self) -> object:
+        return {"holds": self.function.name}
+
+    def __repr__(self) -> str:
+        return f"{self.function.name}({', '.join(self.function.reads)})"
 
 
 class Otherwise(Expression):
@@ -336,8 +395,11 @@ class Otherwise(Expression):
 otherwise = Otherwise()
 
 
-def read_expression(document: object) -> Expression:
-    """Build an expression from its JSON form; an expression passes as it is.
+def read_expression(document: object, functions: Mapping[str, Any] | None = None) -> Expression:
+    """Build an expression from its JSON form; an expression passes as it is, a function becomes one.
+
+    Args:
+        functions: the registered Python functions that the form may name.
 
     Raises:
         ValueError: the form is none of those `Expression.document` writes; the text names the part.
@@ -352,21 +414,33 @@ def read_expression(document: object) -> Expression:
         case {"field": str(name), "is": ("==" | "!=" | "<" | "<=" | ">" | ">=") as operator, "value": value}:
             return Compare(Field(name), operator, value)
         case {"all": [_, *_] as parts}:
-            return All(tuple(read_expression(part) for part in parts))
+            return All(tuple(read_expression(part, functions) for part in parts))
         case {"any": [_, *_] as parts}:
-            return AnyOf(tuple(read_expression(part) for part in parts))
+            return AnyOf(tuple(read_expression(part, functions) for part in parts))
         case {"not": part}:
-            return Not(read_expression(part))
+            return Not(read_expression(part, functions))
         case {"heard": str(name)}:
             return Heard(name)
+        case {"judged": str(criterion)} if criterion.strip():
+            return Judged(criterion)
+        case {"holds": str(name)}:
+            if not callable(found := (functions or {}).get(name)):
+                raise ValueError(f"no function is registered as {name!r}")
+            return Holds(value_function(found, "a guard"))
         case {"otherwise": True}:
             return otherwise
+        case FunctionType():
+            return Holds(value_function(document, "a guard"))
     raise ValueError(f"{document!r} is no guard or criterion")
+
+
+def _read_guard(value: object, info: ValidationInfo) -> Expression:
+    return read_expression(value, (info.context or {}).get("functions") if isinstance(info.context, dict) else None)
 
 
 Guard = Annotated[
     Expression,
-    PlainValidator(read_expression),
+    PlainValidator(_read_guard),
     PlainSerializer(lambda expression: expression.document(), return_type=object),
     WithJsonSchema({"type": "object", "description": "a guard or criterion, as a tree"}),
 ]

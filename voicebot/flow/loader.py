@@ -21,8 +21,9 @@ from pydantic_core import PydanticSerializationError
 
 from voicebot.errors import FlowError, UnknownFlowError
 
-from .check import check
+from .check import Finding, check, unloadable
 from .model import Flow, flow_to_json, functions_of
+from .source import place_of
 from .tools import readable
 
 
@@ -36,6 +37,15 @@ class LoadedFlow:
     document: str
     path: Path | None = None
     functions: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class InspectedFile:
+    """What the linter has to say of a flow file; `loaded` unless an error keeps it from being loaded."""
+
+    path: Path
+    findings: tuple[Finding, ...]
+    loaded: LoadedFlow | None = None
 
 
 @dataclass(frozen=True)
@@ -103,15 +113,37 @@ def load_file(path: Path) -> LoadedFlow:
     Raises:
         FlowError: it cannot be read, run, or its flow is wrong; with file and line.
     """
+    source = _source(path)
+    with _blaming(path):
+        return load_flow(path.stem, _flow_in(path, source), source=source, path=path)
+
+
+def inspect_file(path: Path) -> InspectedFile:
+    """Everything that is wrong with a flow file; what keeps it from being read or run is a finding too."""
     try:
-        source = path.read_bytes()
+        source = _source(path)
+        with _blaming(path):
+            flow = _flow_in(path, source)
+            findings = tuple(check(flow))
+            broken = any(finding.severity == "error" for finding in findings)
+            return InspectedFile(path, findings, None if broken else _with_version(path.stem, flow, source, path))
+    except FlowError as exc:
+        return InspectedFile(path, (unloadable(exc, str(path)),))
+
+
+def _source(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
     except OSError as exc:
         raise FlowError(f"cannot be read: {exc.strerror}", where=str(path)) from exc
-    with _blaming(path):
-        flow = getattr(_run(path, source), "flow", None)
-        if not isinstance(flow, Flow):
-            raise FlowError("the file defines no flow", where=str(path), mend="end it with flow = Flow(…)")
-        return load_flow(path.stem, flow, source=source, path=path)
+
+
+def _flow_in(path: Path, source: bytes) -> Flow:
+    flow = getattr(_run(path, source), "flow", None)
+    if not isinstance(flow, Flow):
+        raise FlowError("the file defines no flow", where=str(path), mend="end it with flow = Flow(…)")
+    _read_knowledge(flow, path)
+    return flow
 
 
 def load_flow(name: str, flow: Flow, *, source: bytes = b"", path: Path | None = None) -> LoadedFlow:
@@ -120,15 +152,35 @@ def load_flow(name: str, flow: Flow, *, source: bytes = b"", path: Path | None =
     Raises:
         FlowError: the first error the linter finds.
     """
+    errors = [finding for finding in check(flow) if finding.severity == "error"]
+    if errors:
+        raise FlowError(errors[0].problem, where=errors[0].where or str(path or name), mend=errors[0].mend)
+    return _with_version(name, flow, source, path)
+
+
+def _with_version(name: str, flow: Flow, source: bytes, path: Path | None) -> LoadedFlow:
     try:
-        errors = [finding for finding in check(flow) if finding.severity == "error"]
-        if errors:
-            raise FlowError(errors[0].problem, where=errors[0].where or str(path or name), mend=errors[0].mend)
         document = flow_to_json(flow)
     except (ValidationError, PydanticSerializationError) as exc:
         raise FlowError(f"the flow has no JSON form: {exc}", where=str(path or name)) from exc
     version = hashlib.sha256(document.encode() + b"\0" + source).hexdigest()[:12]
     return LoadedFlow(name, flow, version, document, path, functions_of(flow))
+
+
+def _read_knowledge(flow: Flow, path: Path) -> None:
+    """Put the text of a knowledge file in the place of its path, so that the flow's JSON form holds it."""
+    if not isinstance(flow.knowledge, Path):
+        return
+    named = path.parent / flow.knowledge
+    try:
+        text = named.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as exc:
+        raise FlowError(
+            f"knowledge {flow.knowledge} cannot be read ({type(exc).__name__})",
+            where=place_of(flow) or str(path),
+            mend=f"put a UTF-8 text at {named}",
+        ) from exc
+    object.__setattr__(flow, "knowledge", text)
 
 
 def _run(path: Path, source: bytes) -> ModuleType:

@@ -7,10 +7,11 @@ functions (tools, checks) stand in JSON by name and are looked up among register
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import KW_ONLY, field
 from functools import cached_property
-from typing import Annotated, Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
     BeforeValidator,
@@ -28,10 +29,11 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from voicebot.errors import FlowError
 
-from .expressions import Guard, read_field
+from .expressions import Expression, Field, Guard, read_field
+from .handlers import Handler
 from .observations import Observations, ObservationSpec, read_observations, specs_of
 from .source import place_of, remember_place
-from .tools import Tool, readable
+from .tools import Once, Tool, readable
 
 _CONFIG = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 LONGEST_SAY = 600  # characters: half a minute of speech
@@ -62,6 +64,38 @@ def _read_tool(value: object, info: ValidationInfo) -> Tool:
     raise ValueError(f"no tool is registered as {value!r}")
 
 
+def _read_use(value: object, info: ValidationInfo) -> Tool | Once:
+    match value:
+        case Once():
+            return value
+        case {"tool": str(name), "once": True, "on_failure": str(on_failure), **rest} if set(rest) <= {"idempotent"}:
+            return Once(_read_tool(name, info), on_failure, rest.get("idempotent") is True)
+    return _read_tool(value, info)
+
+
+def _read_once(value: object, info: ValidationInfo) -> Once:
+    use = _read_use(value, info)
+    if isinstance(use, Once):
+        return use
+    raise ValueError(f"{use.name!r} has an effect that must not be repeated: write {use.name}.once(on_failure=…)")
+
+
+def _write_use(use: Tool | Once) -> object:
+    if isinstance(use, Tool):
+        return use.name
+    return {"tool": use.tool.name, "once": True, "on_failure": use.on_failure, "idempotent": use.idempotent}
+
+
+def _read_handler(value: object, info: ValidationInfo) -> Handler:
+    if isinstance(value, Handler):
+        return value
+    if isinstance(value, str) and isinstance(found := _registry(info).get(value), Handler):
+        return found
+    if callable(value):
+        raise ValueError(f"{getattr(value, '__name__', value)!r} is no handler: decorate it with @handler()")
+    raise ValueError(f"no handler is registered as {value!r}")
+
+
 def _read_observations(value: object, info: ValidationInfo) -> type[Observations]:
     if isinstance(value, type) and issubclass(value, Observations):
         return value
@@ -76,6 +110,24 @@ ToolName = Annotated[
     PlainValidator(_read_tool),
     PlainSerializer(lambda tool: tool.name, return_type=str),
     WithJsonSchema({"type": "string", "description": "name of a registered tool"}),
+]
+ToolUse = Annotated[
+    Tool | Once,
+    PlainValidator(_read_use),
+    PlainSerializer(_write_use, return_type=object),
+    WithJsonSchema({"description": "name of a registered tool, or an object for one that runs once"}),
+]
+OnceUse = Annotated[
+    Once,
+    PlainValidator(_read_once),
+    PlainSerializer(_write_use, return_type=object),
+    WithJsonSchema({"type": "object", "description": "a tool that runs once"}),
+]
+HandlerName = Annotated[
+    Handler,
+    PlainValidator(_read_handler),
+    PlainSerializer(lambda given: given.name, return_type=str),
+    WithJsonSchema({"type": "string", "description": "name of a registered handler"}),
 ]
 ObservationsClass = Annotated[
     type[Observations],
@@ -110,6 +162,10 @@ class To:
     def __post_init__(self) -> None:
         remember_place(self)
 
+    if TYPE_CHECKING:
+
+        def __init__(self, phase: str, *, when: Expression | Callable[..., bool] | None = None) -> None: ...
+
 
 @dataclass(frozen=True, config=_CONFIG)
 class HangUp:
@@ -120,8 +176,12 @@ class HangUp:
 
 @dataclass(frozen=True, config=_CONFIG)
 class AskAgain:
-    """After a silence: say something short so that the caller knows the line is alive."""
+    """After a silence: say something short so that the caller knows the line is alive.
 
+    With `text`, exactly these words; else the model finds its own.
+    """
+
+    text: Annotated[str, StringConstraints(strip_whitespace=True, max_length=LONGEST_SAY)] = ""
     kind: Literal["ask_again"] = "ask_again"
 
 
@@ -132,17 +192,61 @@ class After:
     delay: Seconds
     then: AskAgain | HangUp | To
 
+    if TYPE_CHECKING:
 
-_LADDER = (After("8s", AskAgain()), After("18s", AskAgain()), After("30s", HangUp()))  # type: ignore[arg-type]
+        def __init__(self, delay: str | float, then: AskAgain | HangUp | To) -> None: ...
+
+
+_LADDER = (After("8s", AskAgain()), After("18s", AskAgain()), After("30s", HangUp()))
+
+
+@dataclass(frozen=True, config=_CONFIG)
+class PhaseLimits:
+    """Bounds of a phase, and the way out when it is stuck.
+
+    Attributes:
+        turns: the caller's turns after which the phase is given up if it is not done.
+        duration: the time after which it is given up, from its beginning.
+        exact: the phase lasts exactly `duration`, neither shorter nor longer, as a task of an assessment does: it goes
+            on when it is done before, the caller's turn is closed when the time is over, and then its transitions are
+            taken, or `then` if it is not done.
+        then: the phase to go on in.
+    """
+
+    _: KW_ONLY
+    turns: int | None = None
+    duration: Seconds | None = None
+    exact: bool = False
+    then: str
+
+    def __post_init__(self) -> None:
+        if self.turns is None and self.duration is None:
+            raise ValueError("give turns, duration or both")
+        if self.turns is not None and not 1 <= self.turns <= 200:
+            raise ValueError("turns must be from 1 to 200")
+        if self.duration is not None and not 1 <= self.duration <= 4 * 3600:
+            raise ValueError("duration must be from 1s to 4h")
+        if self.exact and self.duration is None:
+            raise ValueError("exact needs a duration")
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self, *, turns: int | None = None, duration: str | float | None = None, exact: bool = False, then: str
+        ) -> None: ...
 
 
 @dataclass(frozen=True, config=_CONFIG)
 class Limits:
-    """Bounds of a call. `duration` counts from the answer; at its end the bot closes the call politely."""
+    """Bounds of a call. `duration` counts from the answer; at its end the bot closes the call politely.
+
+    `phase` bounds every phase that has no limits of its own and is not the one it leads to.
+    """
 
     _: KW_ONLY
     duration: Seconds = 1200.0
     silence: tuple[After, ...] = _LADDER
+    phase: PhaseLimits | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.duration <= 4 * 3600:
@@ -150,6 +254,45 @@ class Limits:
         delays = [rung.delay for rung in self.silence]
         if delays != sorted(set(delays)) or (delays and delays[0] < 1):
             raise ValueError("silence must list growing delays of at least 1s")
+        if self.phase is not None and self.phase.exact:
+            raise ValueError("not every phase can last exactly so long: give exact limits to a phase")
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self, *, duration: str | float = ..., silence: Iterable[After] = ..., phase: PhaseLimits | None = None
+        ) -> None: ...
+
+
+@dataclass(frozen=True, config=_CONFIG)
+class Key:
+    """A key of the caller's telephone."""
+
+    key: Annotated[str, StringConstraints(pattern=r"^[0-9*#]$")]
+
+
+@dataclass(frozen=True, config=_CONFIG)
+class Rule:
+    """What holds in every phase: when this happens, that is done.
+
+    Attributes:
+        name: of the rule, as the journal and the report call it.
+        when: what happens, in words ("the caller asks for a human being"), which the model notices and quotes; or a
+            `Key` that the caller presses, which needs no model.
+        then: the phase to go to, exact words to say (the conversation goes on where it was), or the end of the call.
+    """
+
+    name: Name
+    _: KW_ONLY
+    when: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=300)] | Key
+    then: To | Say | HangUp
+
+    def __post_init__(self) -> None:
+        remember_place(self)
+
+    if TYPE_CHECKING:
+
+        def __init__(self, name: str, *, when: str | Key, then: To | Say | HangUp) -> None: ...
 
 
 @dataclass(frozen=True, config=_CONFIG)
@@ -157,20 +300,23 @@ class Phase:
     """One stretch of the conversation, with its own instructions.
 
     It ends when every required observation of it is there, the caller has heard everything in `must_say` word for word,
-    and every success criterion holds; then the first transition whose guard holds is taken. A phase that asks for
-    nothing, or only for what is optional, ends after one turn of the caller. A phase with `end` speaks its
-    instructions' goodbye and closes the call.
+    and every success criterion holds. Then `commit` is done, if there is one, by us and not by the model, once what it
+    rests on has been borne out; and the first transition whose guard holds is taken. A phase that asks for nothing, or
+    only for what is optional, ends after one turn of the caller. A phase with `end` speaks its instructions' goodbye
+    and closes the call.
     """
 
     name: Name
     _: KW_ONLY
     instructions: str = ""
     observations: tuple[FieldName, ...] = ()
-    tools: tuple[ToolName, ...] = ()
+    tools: tuple[ToolUse, ...] = ()
     must_say: tuple[Say, ...] = ()
     success_criteria: tuple[Guard, ...] = ()
+    commit: OnceUse | None = None
     transitions: tuple[To, ...] = ()
     may_jump: tuple[str, ...] = ()
+    limits: PhaseLimits | None = None
     end: HangUp | None = None
 
     def __post_init__(self) -> None:
@@ -180,6 +326,24 @@ class Phase:
                 f"a statement of phase {self.name!r} has no name", where=place_of(self), mend='write Say("…", name="…")'
             )
 
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            name: str,
+            *,
+            instructions: str = "",
+            observations: Iterable[Field | str] = (),
+            tools: Iterable[Tool | Once] = (),
+            must_say: Iterable[Say] = (),
+            success_criteria: Iterable[Expression | Callable[..., bool]] = (),
+            commit: Once | None = None,
+            transitions: Iterable[To] = (),
+            may_jump: Iterable[str] = (),
+            limits: PhaseLimits | None = None,
+            end: HangUp | None = None,
+        ) -> None: ...
+
 
 @dataclass(frozen=True, config=_CONFIG)
 class Report:
@@ -187,6 +351,10 @@ class Report:
 
     _: KW_ONLY
     outcome: dict[str, Guard] = field(default_factory=dict)
+
+    if TYPE_CHECKING:
+
+        def __init__(self, *, outcome: Mapping[str, Expression | Callable[..., bool]] = ...) -> None: ...
 
 
 def _opening(value: object) -> object:
@@ -205,8 +373,11 @@ class Flow:
         languages: ISO 639-1 codes; the first is the default.
         voice: a voice of the speech model.
         timezone: IANA zone of the business; prompts give its date and time.
-        knowledge: facts the model may use, as text.
+        knowledge: facts the model may use, as text; a `Path` names a text file beside the flow's file.
         numbers: phone numbers (E.164) that lead here.
+        rules: what holds in every phase, as in: who asks for a human being gets one.
+        handlers: functions that are told what happens in the calls.
+        apology: exact last words when the call cannot go on because something of ours failed.
     """
 
     _: KW_ONLY
@@ -219,10 +390,13 @@ class Flow:
     languages: tuple[Annotated[str, StringConstraints(pattern=r"^[a-z]{2}$")], ...] = ("en",)
     voice: str = "marin"
     timezone: str = "UTC"
-    knowledge: str = ""
-    tools_everywhere: tuple[ToolName, ...] = ()
+    knowledge: str | Path = ""
+    tools_everywhere: tuple[ToolUse, ...] = ()
     numbers: tuple[Annotated[str, StringConstraints(pattern=r"^\+[1-9][0-9]{6,14}$")], ...] = ()
     limits: Limits = Limits()
+    rules: tuple[Rule, ...] = ()
+    handlers: tuple[HandlerName, ...] = ()
+    apology: Annotated[Say | None, BeforeValidator(_opening)] = None
     report: Report = Report()
 
     def __post_init__(self) -> None:
@@ -233,6 +407,30 @@ class Flow:
             raise FlowError("the flow has no language", where=place_of(self), mend='give languages=["en"]')
         if not self.initial_phase:
             object.__setattr__(self, "initial_phase", self.phases[0].name)
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            goal: str,
+            phases: Iterable[Phase],
+            observations: type[Observations] = ...,
+            initial_phase: str = "",
+            persona: str = "",
+            opening: Say | str | None = None,
+            languages: Iterable[str] = ("en",),
+            voice: str = "marin",
+            timezone: str = "UTC",
+            knowledge: str | Path = "",
+            tools_everywhere: Iterable[Tool | Once] = (),
+            numbers: Iterable[str] = (),
+            limits: Limits = ...,
+            rules: Iterable[Rule] = (),
+            handlers: Iterable[Handler] = (),
+            apology: Say | str | None = None,
+            report: Report = ...,
+        ) -> None: ...
 
     @cached_property
     def specs(self) -> Mapping[str, ObservationSpec]:
@@ -254,13 +452,37 @@ class Flow:
         """What each phase collects; where no phase lists any, each that does not end collects all."""
         if any(phase.observations for phase in self.phases):
             return {phase.name: phase.observations for phase in self.phases}
-        everything = tuple(self.specs)
+        everything = tuple(name for name, spec in self.specs.items() if spec.ask.computed is None)
         return {phase.name: () if phase.end else everything for phase in self.phases}
+
+    @cached_property
+    def once(self) -> Mapping[str, Once]:
+        """Every tool that runs once in a call, by name."""
+        uses = (use for phase in self.phases for use in (*phase.tools, phase.commit))
+        return {use.tool.name: use for use in (*uses, *self.tools_everywhere) if isinstance(use, Once)}
+
+    def limits_of(self, phase: Phase) -> PhaseLimits | None:
+        """The bounds of a phase: its own, or those of every phase."""
+        everywhere = self.limits.phase
+        if phase.limits is not None or phase.end is not None or everywhere is None or everywhere.then == phase.name:
+            return phase.limits
+        return everywhere
 
     def tools_in(self, phase: Phase) -> Iterator[Tool]:
         """The flow's own tools that the model may call in this phase."""
-        yield from phase.tools
-        yield from (tool for tool in self.tools_everywhere if tool not in phase.tools)
+        for use in (*phase.tools, *(use for use in self.tools_everywhere if use not in phase.tools)):
+            yield use.tool if isinstance(use, Once) else use
+
+    def expressions(self) -> Iterator[Expression]:
+        """Every guard and criterion of the flow."""
+        for phase in self.phases:
+            yield from phase.success_criteria
+            yield from (to.when for to in phase.transitions if to.when is not None)
+        for rule in self.rules:
+            if isinstance(rule.then, To) and rule.then.when is not None:
+                yield rule.then.when
+        yield from (spec.ask.needed_if for spec in self.specs.values() if spec.ask.needed_if is not None)
+        yield from self.report.outcome.values()
 
 
 _ADAPTER: TypeAdapter[Flow] = TypeAdapter(Flow)
@@ -301,8 +523,17 @@ def flow_json_schema() -> dict[str, object]:
 
 def functions_of(flow: Flow) -> dict[str, Any]:
     """The Python functions a flow uses, by the names its JSON form gives them."""
-    named: dict[str, Any] = {tool.name: tool for phase in flow.phases for tool in flow.tools_in(phase)}
+    named: dict[str, Any] = {}
+    for phase in flow.phases:
+        named |= {tool.name: tool for tool in flow.tools_in(phase)}
+        if phase.commit is not None:
+            named[phase.commit.tool.name] = phase.commit.tool
+    named |= {handler.name: handler for handler in flow.handlers}
     for spec in flow.specs.values():
         if spec.ask.check is not None:
             named[spec.ask.check.__name__] = spec.ask.check
+        if spec.ask.computed is not None:
+            named[spec.ask.computed.name] = spec.ask.computed.function
+    for expression in flow.expressions():
+        named |= {function.name: function.function for function in expression.functions()}
     return named

@@ -5,6 +5,7 @@ The class is the payload that the CRM receives. `ask` says how a field is asked 
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -19,11 +20,13 @@ from pydantic_core import PydanticUndefined
 from voicebot.errors import FlowError
 
 from .expressions import Expression, read_expression
+from .functions import ValueFunction, value_function
 from .json_types import schema_of, type_of
 from .source import calling_place
 
 Check = Callable[[Any], object]
 DefaultSource = Literal["caller"]
+Confirmation = Literal["read back"]
 
 
 class Observations(BaseModel):
@@ -40,6 +43,8 @@ class Ask:
     optional: bool = False
     check: Check | None = None
     default_from: DefaultSource | None = None
+    confirm: Confirmation | None = None
+    computed: ValueFunction | None = None
     place: str | None = None
 
     def __call__(self, schema: dict[str, Any]) -> None:
@@ -49,10 +54,11 @@ class Ask:
 def ask(
     description: str,
     *,
-    needed_if: Expression | None = None,
+    needed_if: Expression | Callable[..., bool] | None = None,
     optional: bool = False,
     check: Check | None = None,
     default_from: DefaultSource | None = None,
+    confirm: Confirmation | None = None,
 ) -> Any:
     """Declare an observation.
 
@@ -63,6 +69,7 @@ def ask(
         check: called with the valid value; returns the value to keep (or None to keep it as it is), raises
             `ValueError` with words for the model ("we have no such dish") to refuse it. A function, pure and quick.
         default_from: `caller` takes the caller's own number when it is known.
+        confirm: `read back`: the value is read back to the caller, and counts once they have agreed in a later turn.
 
     Raises:
         FlowError: `needed_if` is no guard, or `check` has no name that a flow's JSON form could give.
@@ -74,8 +81,35 @@ def ask(
         raise FlowError(f"needed_if: {exc}", where=place) from exc
     if check is not None and not hasattr(check, "__name__"):
         raise FlowError("the check has no name", where=place, mend="define it as a function, with def")
-    extra = Ask(guard, optional, check, default_from, place)
+    if confirm not in (None, *get_args(Confirmation)):
+        raise FlowError(f"there is no confirmation by {confirm!r}", where=place, mend='write confirm="read back"')
+    extra = Ask(guard, optional, check, default_from, confirm, None, place)
     return PydanticField(description=description, json_schema_extra=extra)
+
+
+def computed(
+    function: Callable[..., object],
+    description: str = "",
+    *,
+    needed_if: Expression | Callable[..., bool] | None = None,
+) -> Any:
+    """Declare an observation that is worked out by us and never by the model.
+
+    Args:
+        function: its parameters are named like the observations it reads; it is called when they are there, and again
+            when one of them changes. Pure and quick; what it returns is validated by the field's type. It may raise
+            `ValueError` with words for the model when there is no value.
+        description: what it is, as the model reads it; default: the first line of the function's docstring.
+        needed_if: as for `ask`.
+
+    Raises:
+        FlowError: it is no function whose parameters can be named like observations.
+    """
+    place = calling_place()
+    found = value_function(function, "a computed field")
+    told = description or (inspect.getdoc(function) or "").partition("\n")[0]
+    guard = None if needed_if is None else read_expression(needed_if)
+    return PydanticField(description=told or found.name, json_schema_extra=Ask(guard, computed=found, place=place))
 
 
 @dataclass(frozen=True)
@@ -104,6 +138,10 @@ class ObservationSpec:
             made["check"] = self.ask.check.__name__
         if self.ask.default_from is not None:
             made["default_from"] = self.ask.default_from
+        if self.ask.confirm is not None:
+            made["confirm"] = self.ask.confirm
+        if self.ask.computed is not None:
+            made["computed"] = self.ask.computed.name
         return made
 
 
@@ -167,19 +205,32 @@ def read_observations(document: object, functions: Mapping[str, Any]) -> type[Ob
         raise ValueError("observations: a field has a name that pydantic keeps for itself") from exc
 
 
+_ASK_KEYS = {"name", "description", "schema"} | {
+    "needed_if", "optional", "check", "default_from", "confirm", "computed"
+}  # fmt: skip
+
+
 def _read_ask(part: Mapping[str, Any], functions: Mapping[str, Any], where: str) -> Ask:
-    unknown = set(part) - {"name", "description", "schema", "needed_if", "optional", "check", "default_from"}
-    if unknown:
+    if unknown := set(part) - _ASK_KEYS:
         raise ValueError(f"{where}: {sorted(unknown)[0]!r} is not understood")
-    check = None
-    if (wanted := part.get("check")) is not None:
-        check = functions.get(wanted) if isinstance(wanted, str) else None
-        if not hasattr(check, "__name__"):  # a tool has none
-            raise ValueError(f"{where}: no check is registered as {wanted!r}")
-    needed_if = read_expression(part["needed_if"]) if "needed_if" in part else None
-    optional, default_from = part.get("optional", False), part.get("default_from")
+    check, worked_out = (_registered(part.get(use), functions, use, where) for use in ("check", "computed"))
+    needed_if = read_expression(part["needed_if"], functions) if "needed_if" in part else None
+    optional, default_from, confirm = part.get("optional", False), part.get("default_from"), part.get("confirm")
     if not isinstance(optional, bool):
         raise ValueError(f"{where}: optional is true or false")
     if default_from not in (None, *get_args(DefaultSource)):
         raise ValueError(f"{where}: there is no default from {default_from!r}")
-    return Ask(needed_if, optional, check, default_from)
+    if confirm not in (None, *get_args(Confirmation)):
+        raise ValueError(f"{where}: there is no confirmation by {confirm!r}")
+    computes = None if worked_out is None else value_function(worked_out, "a computed field")
+    return Ask(needed_if, optional, check, default_from, confirm, computes)
+
+
+def _registered(wanted: object, functions: Mapping[str, Any], use: str, where: str) -> Any:
+    """The function registered by that name, or None if none is wanted."""
+    if wanted is None:
+        return None
+    found = functions.get(wanted) if isinstance(wanted, str) else None
+    if not hasattr(found, "__name__"):  # a tool has none
+        raise ValueError(f"{where}: no {use} is registered as {wanted!r}")
+    return found

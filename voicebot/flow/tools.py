@@ -17,7 +17,11 @@ from .json_types import schema_of
 from .source import calling_place
 
 DEFAULT_TIMEOUT_S = 8.0
-RESERVED = frozenset({"record", "judge", "request_phase", "end_call", "transfer_call"})
+RESERVED = frozenset({"record", "judge", "apply_rule", "request_phase", "end_call", "transfer_call"})
+
+
+def _nobody_listens(*words: object, **values: object) -> None:
+    """Where a tool is called outside of a call."""
 
 
 @dataclass(frozen=True)
@@ -29,12 +33,17 @@ class ToolContext:
         idempotency_key: the same for every try of this one use of the tool, for the other side to deduplicate by.
         observations: the values so far, by name, as Python objects.
         caller: the caller's number (E.164), None when withheld.
+        say: has these words spoken at once, exactly, while the tool works; may be called from a thread.
+        record: hands in observations by name, as Python objects or in JSON form; they are validated and taken when the
+            tool comes back. What is not valid is refused in the tool's answer.
     """
 
     call_sid: str
     idempotency_key: str
     observations: Mapping[str, object]
     caller: str | None
+    say: Callable[[str], None] = _nobody_listens
+    record: Callable[..., None] = _nobody_listens
 
 
 @dataclass(frozen=True)
@@ -48,6 +57,16 @@ class Tool:
     arguments: type[BaseModel]
     timeout_s: float
     context_parameter: str | None
+    filler: str = ""
+
+    def once(self, *, on_failure: str, idempotent: bool = False) -> Once:
+        """Have it run once in a call, whatever happens to sockets and processes meanwhile.
+
+        Args:
+            on_failure: the phase to go on in when it fails, or when nobody can say whether it has run.
+            idempotent: the other side drops a repetition (by `ToolContext.idempotency_key`), so it may be tried again.
+        """
+        return Once(self, on_failure, idempotent)
 
     def read_arguments(self, text: str) -> dict[str, object]:
         """Validate the model's arguments.
@@ -66,27 +85,37 @@ class Tool:
         return self.function(*args, **kwargs)
 
 
+@dataclass(frozen=True)
+class Once:
+    """The use of a tool that has an effect outside, as in placing an order: its intent is on disk before it runs."""
+
+    tool: Tool
+    on_failure: str
+    idempotent: bool = False
+
+
 @overload
 def tool(function: Callable[..., object], /) -> Tool: ...
 @overload
-def tool(*, timeout_s: float = DEFAULT_TIMEOUT_S) -> Callable[[Callable[..., object]], Tool]: ...
+def tool(*, timeout_s: float = DEFAULT_TIMEOUT_S, filler: str = "") -> Callable[[Callable[..., object]], Tool]: ...
 def tool(
-    function: Callable[..., object] | None = None, /, *, timeout_s: float = DEFAULT_TIMEOUT_S
+    function: Callable[..., object] | None = None, /, *, timeout_s: float = DEFAULT_TIMEOUT_S, filler: str = ""
 ) -> Tool | Callable[[Callable[..., object]], Tool]:
     """Make a typed function with a docstring into a tool.
 
     Args:
         timeout_s: how long a use may take (0.1 to 60 s); past it the model is told that it took too long.
+        filler: exact words for the caller when it takes longer than a breath, as in "One moment, I am looking."
 
     Raises:
         FlowError: no docstring, an untyped parameter, `*args`, or a name the engine uses itself.
     """
     if function is not None:
-        return _tool(function, timeout_s)
-    return lambda given: _tool(given, timeout_s)
+        return _tool(function, timeout_s, filler)
+    return lambda given: _tool(given, timeout_s, filler)
 
 
-def _tool(function: Callable[..., object], timeout_s: float) -> Tool:
+def _tool(function: Callable[..., object], timeout_s: float, filler: str) -> Tool:
     name, place = getattr(function, "__name__", "tool"), calling_place()
     description = inspect.getdoc(function)
     if not description:
@@ -111,7 +140,7 @@ def _tool(function: Callable[..., object], timeout_s: float) -> Tool:
     arguments = create_model(name, __config__=ConfigDict(extra="forbid"), **members)
     schema = schema_of(arguments)
     schema.pop("title", None)
-    return Tool(name, description, schema, function, arguments, timeout_s, context_parameter)
+    return Tool(name, description, schema, function, arguments, timeout_s, context_parameter, filler.strip())
 
 
 def readable(error: ValidationError) -> str:

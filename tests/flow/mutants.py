@@ -1,0 +1,494 @@
+"""Broken flows, each a small change to a clean one, and the rules that must find it: those, and no others.
+
+The clean flows stand in `clean_flows/`. A mutant replaces pieces of their text, each of which occurs there once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+CLEAN = {
+    path.stem: path.read_text(encoding="utf-8") for path in sorted((Path(__file__).parent / "clean_flows").glob("*.py"))
+}
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A change to a clean flow. `also` are the rules that cannot but fire with `rule`."""
+
+    rule: str
+    what: str
+    base: str
+    changes: tuple[tuple[str, str], ...]
+    also: frozenset[str] = frozenset()
+
+    @property
+    def text(self) -> str:
+        """The flow's text with the changes in it."""
+        text = CLEAN[self.base]
+        for old, new in self.changes:
+            assert text.count(old) == 1, f"{self.what}: {old!r} occurs {text.count(old)} times"
+            text = text.replace(old, new)
+        return text
+
+
+def _clinic(rule: str, what: str, *changes: tuple[str, str], also: str = "") -> Mutant:
+    return Mutant(rule, what, "clinic", changes, frozenset(also.split()))
+
+
+def _hotline(rule: str, what: str, *changes: tuple[str, str], also: str = "") -> Mutant:
+    return Mutant(rule, what, "hotline", changes, frozenset(also.split()))
+
+
+def _kiosk(rule: str, what: str, *changes: tuple[str, str], also: str = "") -> Mutant:
+    return Mutant(rule, what, "kiosk", changes, frozenset(also.split()))
+
+
+NAMES = (
+    _clinic("F000", "a parenthesis too many", ("flow = Flow(", "flow = Flow((")),
+    _clinic("F000", "no goal", ('    goal="Give the caller an appointment.",\n', "")),
+    _clinic(
+        "F000",
+        "a field without ask",
+        ('note: str = ask("what the dentist should know", optional=True)', 'note: str = ""'),
+    ),
+    _clinic("F000", "`or` between expressions", ("it.accepted.no | judged(", "it.accepted.no or judged(")),
+    _clinic("F000", "a name that is not imported", ("    judged,\n", "")),
+    _clinic("F000", "the file ends the process", ("flow = Flow(", "raise SystemExit(3)\nflow = Flow(")),
+    _clinic("F000", "no flow in the file", ("flow = Flow(", "clinic = Flow(")),
+    _clinic("F000", "an exact limit without a time", ('duration="30s", exact=True', "turns=3, exact=True")),
+    _kiosk("F000", "a guard without a comparison", ("when=it.accepted.yes), To", "when=it.accepted), To")),
+    _clinic(
+        "F001",
+        "two phases of one name",
+        ('Phase("not_booked",', 'Phase("at_once",'),
+        ('), To("not_booked")]', '), To("bye")]'),
+    ),
+    _clinic("F002", "a transition to nowhere", ('To("confirm")', 'To("confrim")')),
+    _clinic("F002", "a jump to nowhere", ('may_jump=["reception"]', 'may_jump=["reseption"]')),
+    _clinic("F002", "the initial phase does not exist", ('initial_phase="reception"', 'initial_phase="welcome"')),
+    _clinic(
+        "F002",
+        "stuck phases lead to nowhere",
+        ('PhaseLimits(turns=12, then="call_back")', 'PhaseLimits(turns=12, then="callback")'),
+    ),
+    _clinic(
+        "F002",
+        "a stuck phase leads to nowhere",
+        ('PhaseLimits(duration="3m", then="call_back")', 'PhaseLimits(duration="3m", then="bey")'),
+    ),
+    _clinic(
+        "F002",
+        "a failed commit leads to nowhere",
+        ('book.once(on_failure="call_back")', 'book.once(on_failure="sorry")'),
+    ),
+    _clinic(
+        "F002",
+        "a failed tool leads to nowhere",
+        ('dentist.once(on_failure="call_back")', 'dentist.once(on_failure="sorry")'),
+    ),
+    _clinic(
+        "F002", "a rule leads to nowhere", ('when=Key("0"), then=To("call_back")', 'when=Key("0"), then=To("operator")')
+    ),
+    _hotline("F002", "silence leads to nowhere", ('After("20s", To("bye"))', 'After("20s", To("goodbye"))')),
+    _clinic("F003", "a guard over nothing", ("when=it.pain >= 8)", "when=it.pian >= 8)")),
+    _clinic("F003", "a phase collects nothing", ("[it.insured, it.card]", "[it.insured, it.cart]")),
+    _clinic("F003", "needed_if over nothing", ("needed_if=it.insured.yes", "needed_if=it.ensured.yes")),
+    _clinic("F003", "an outcome over nothing", ('"declined": it.accepted.no', '"declined": it.acepted.no')),
+    _clinic("F003", "a computed field reads nothing", ("def fee_of(reason: str,", "def fee_of(cause: str,")),
+    _clinic("F003", "a guard in Python reads nothing", ("def is_far_ahead(day: date)", "def is_far_ahead(date: date)")),
+    _clinic(
+        "F003",
+        "a commit takes nothing",
+        ("name: str, day: date, at: time, fee: Decimal", "who: str, day: date, at: time, fee: Decimal"),
+    ),
+    _clinic(
+        "F003",
+        "a rule's guard over nothing",
+        ('when=Key("0"), then=To("call_back")', 'when=Key("0"), then=To("call_back", when=it.calm.yes)'),
+    ),
+    _clinic(
+        "F009",
+        "two tools of one name",
+        ('@handler("end")', 'object.__setattr__(free_hours, "name", "opening_hours")\n\n\n@handler("end")'),
+    ),
+    _clinic(
+        "F009",
+        "a tool with a name of the engine's",
+        ('@handler("end")', 'object.__setattr__(free_hours, "name", "record")\n\n\n@handler("end")'),
+    ),
+    _clinic("F009", "one tool twice in a phase", ("tools=[free_hours]", "tools=[free_hours, free_hours]")),
+    _clinic("F010", "no such zone", ('timezone="Europe/Rome"', 'timezone="Europe/Trastevere"')),
+    _clinic("F010", "a zone that is a folder", ('timezone="Europe/Rome"', 'timezone="Europe"')),
+    _clinic(
+        "F012",
+        "two checks of one name",
+        ('confirm="read back")', 'confirm="read back", check=lambda name: name)'),
+        ("check=not_a_sunday", "check=lambda day: day"),
+    ),
+    _clinic(
+        "F012",
+        "a handler named like a tool",
+        ('@handler("end")', 'object.__setattr__(free_hours, "name", "count")\n\n\n@handler("end")'),
+    ),
+    _clinic(
+        "F012",
+        "a guard named like a check",
+        ("class Visit(", 'is_far_ahead.__name__ = "not_a_sunday"\n\n\nclass Visit('),
+    ),
+    _clinic("F029", "two rules of one name", ('Rule("stop"', 'Rule("human"')),
+    _clinic("F029", "two rules for one key", ('when=Key("*")', 'when=Key("0")')),
+    _clinic(
+        "F029",
+        "two rules for the same words",
+        ('"the caller asks for medical advice"', '"the caller asks for a human being"'),
+    ),
+)
+
+ROADS = (
+    _clinic("F004", "nothing leads to an end", ('To("not_booked")]', 'To("bye")]')),
+    _clinic(
+        "F004",
+        "nothing leads to another end",
+        ('To("at_once", when=it.pain >= 8)', 'To("call_back", when=it.pain >= 8)'),
+    ),
+    _clinic(
+        "F005",
+        "a phase leads nowhere",
+        ('PhaseLimits(duration="30s", exact=True, then="bye")', 'PhaseLimits(turns=3, then="bye")'),
+        ('            transitions=[To("bye")],\n', ""),
+    ),
+    _hotline("F005", "round and round", ('To("bye", when=it.more.no)', 'To("help", when=it.more.no)')),
+    _clinic("F006", "an end that collects", ('"Say goodbye.", end', '"Say goodbye.", observations=[it.note], end')),
+    _clinic(
+        "F006", "an end that leads on", ('"Say goodbye.", end', '"Say goodbye.", transitions=[To("at_once")], end')
+    ),
+    _clinic(
+        "F006",
+        "an end that must say something",
+        ('"Say goodbye.", end', '"Say goodbye.", must_say=[Say("Bye.", name="bye")], end'),
+    ),
+    _clinic("F006", "an end with a tool", ('"Say goodbye.", end', '"Say goodbye.", tools=[free_hours], end')),
+    _clinic(
+        "F006",
+        "an end with a limit",
+        ('"Say goodbye.", end', '"Say goodbye.", limits=PhaseLimits(turns=2, then="at_once"), end'),
+    ),
+    _clinic(
+        "F006",
+        "an end with a commit",
+        ('"Say goodbye.", end', '"Say goodbye.", commit=book.once(on_failure="call_back"), end'),
+    ),
+    _clinic("F024", "silence is only asked about", (', After("40s", HangUp())', "")),
+    _clinic(
+        "F024",
+        "silence is not noticed",
+        (
+            'silence=[After("8s", AskAgain("Are you still there?")), After("20s", AskAgain()), After("40s", HangUp())]',
+            "silence=[]",
+        ),
+    ),
+    _hotline("F024", "silence leads to where it goes on", ('After("20s", To("bye"))', 'After("20s", To("more"))')),
+    _kiosk(
+        "F025", "nobody gets out who wants none", ('    limits=Limits(phase=PhaseLimits(turns=10, then="pity")),\n', "")
+    ),
+    _clinic("F025", "nobody gets out", ('        phase=PhaseLimits(turns=12, then="call_back"),\n', "")),
+    _clinic(
+        "F026",
+        "no way to a human being",
+        (
+            'Rule("human", when="the caller asks for a human being"',
+            'Rule("other", when="the caller wants something else"',
+        ),
+        ('Rule("operator"', 'Rule("zero"'),
+    ),
+    _clinic(
+        "F026",
+        "no rules at all",
+        ('        Rule("human", when="the caller asks for a human being", then=To("call_back")),\n', ""),
+        ('        Rule("operator", when=Key("0"), then=To("call_back")),\n', ""),
+    ),
+    _clinic("F027", "a transition to itself", ('To("call_back", when=is_far_ahead)', 'To("date", when=is_far_ahead)')),
+    _clinic(
+        "F027",
+        "stuck in itself",
+        ('PhaseLimits(duration="3m", then="call_back")', 'PhaseLimits(duration="3m", then="emergency")'),
+    ),
+    _clinic(
+        "F027", "its failure leads to itself", ('book.once(on_failure="call_back")', 'book.once(on_failure="booking")')
+    ),
+    _clinic("F028", "a phase longer than the call", ('duration="3m"', 'duration="15m"')),
+    _clinic(
+        "F028", "every phase longer than the call", ("PhaseLimits(turns=12,", 'PhaseLimits(turns=12, duration="10m",')
+    ),
+    _hotline("F028", "a guard on silence", ('After("20s", To("bye"))', 'After("20s", To("bye", when=it.more.no))')),
+)
+
+FIELDS = (
+    _clinic("F008", "nobody asks for the card", ("[it.insured, it.card]", "[it.insured]")),
+    _kiosk("F008", "nobody asks for the flower", ("[it.flower, it.count,", "[it.count,")),
+    _clinic("F015", "a choice that there is not", ('reason == "emergency"), To', 'reason == "emergncy"), To')),
+    _clinic("F015", "a number against a text", ("when=it.pain >= 8)", 'when=it.pain >= "8")')),
+    _clinic("F015", "yes as a text", ('"declined": it.accepted.no', '"declined": it.accepted == "no"')),
+    _clinic("F015", "a day that is none", ("when=is_far_ahead", 'when=it.day == "tomorrow"')),
+    _clinic("F015", "needed_if of another type", ("needed_if=it.insured.yes", "needed_if=it.insured == 2")),
+    _clinic("F015", "a constant that JSON cannot hold", ("when=is_far_ahead", "when=it.day == object()")),
+    _kiosk("F015", "an enum's value misspelt", ('it.paper == "plain"', 'it.paper == "plane"')),
+    _kiosk("F015", "a text for a count", ("when=it.count > 100", 'when=it.count == "many"')),
+    _clinic(
+        "F022",
+        "two that need each other",
+        ('ask("whether they have an insurance")', 'ask("whether they have an insurance", needed_if=it.card.filled)'),
+    ),
+    _clinic("F022", "one that needs itself", ('needed_if=it.reason == "emergency"', "needed_if=it.pain > 3")),
+    _clinic(
+        "F022",
+        "computed from itself",
+        ("def fee_of(reason: str, insured: bool)", "def fee_of(reason: str, insured: bool, fee: Decimal)"),
+    ),
+    _clinic(
+        "F023",
+        "a yes that is read back",
+        ('appointment and its price")', 'appointment and its price", confirm="read back")'),
+    ),
+    _clinic("F023", "a computed field is listed", ("[it.day, it.at, it.note]", "[it.day, it.at, it.note, it.fee]")),
+    _clinic(
+        "F023",
+        "a caller's number that is none",
+        ("needed_if=it.insured.yes)", 'needed_if=it.insured.yes, default_from="caller")'),
+    ),
+)
+
+WORDS = (
+    _clinic("F011", "no instructions", ('instructions="Find a day and an hour."', 'instructions=" "')),
+    _clinic("F011", "an end without a word", ('instructions="Say that nothing is booked. Say goodbye.", ', "")),
+    _clinic("F013", "a statement quotes nothing", ("{name}, on {day}", "{nmae}, on {day}")),
+    _clinic("F013", "heard what nobody says", ('heard("price")', 'heard("prize")')),
+    _clinic("F013", "two statements of one name", ('name="terms"', 'name="price"')),
+    _clinic("F013", "a format in a statement", ("{fee} euros", "{fee:.2f} euros")),
+    _clinic("F013", "a statement without words", ('"You may cancel until the day before."', '"…"')),
+    _clinic(
+        "F030",
+        "a place in the opening",
+        ('"Dental clinic, good day. This call is recorded."', '"Good day, {name}. This call is recorded."'),
+    ),
+    _clinic(
+        "F030", "an apology without words", ('"I am sorry, something of ours has failed. Please call again."', '"..."')
+    ),
+    _clinic(
+        "F030", "a place in a question", ('AskAgain("Are you still there?")', 'AskAgain("Are you there, {name}?")')
+    ),
+    _clinic("F030", "a place in a filler", ('filler="I am writing it down."', 'filler="I am writing {day} down."')),
+    _clinic(
+        "F030", "a filler that never ends", ('filler="I am writing it down."', 'filler="I am writing it down. " * 30')
+    ),
+    _clinic(
+        "F030",
+        "a place in a rule's words",
+        ('"I may not give advice, the dentist will."', '"I may not give advice, {name}."'),
+    ),
+    _clinic("F031", "much to read", ('Parking is in the yard."', 'Parking is in the yard." * 250')),
+    _clinic(
+        "F031",
+        "long instructions",
+        ('instructions="Find a day and an hour."', 'instructions="Find a day and an hour. " * 700'),
+    ),
+    _clinic("F032", "too much to read", ('Parking is in the yard."', 'Parking is in the yard." * 900')),
+)
+
+GUARDS = (
+    _clinic("F007", "a number between", ("when=it.pain < 8)", "when=it.pain < 7)")),
+    _clinic(
+        "F007",
+        "yes alone",
+        (
+            'To("booking", when=it.accepted.yes), To("not_booked")',
+            'To("booking", when=it.accepted.yes), To("not_booked", when=it.accepted.no & it.insured.yes)',
+        ),
+    ),
+    _clinic(
+        "F007",
+        "yes and no of what may stay open",
+        (
+            'To("call_back", when=is_far_ahead), To("confirm")',
+            'To("call_back", when=it.note == "x"), To("confirm", when=it.note != "x")',
+        ),
+    ),
+    _clinic(
+        "F007",
+        "a function that may say no",
+        (
+            'To("call_back", when=is_far_ahead), To("confirm")',
+            'To("confirm", when=is_far_ahead), To("call_back", when=it.at > time(20))',
+        ),
+    ),
+    _clinic(
+        "F007",
+        "a verdict that may be no",
+        (
+            'To("booking", when=it.accepted.yes), To("not_booked")',
+            'To("booking", when=judged("they agree")), To("not_booked", when=it.accepted.no)',
+        ),
+    ),
+    _kiosk("F007", "papers that nobody thought of", (' | (it.paper == "plain")', "")),
+    _hotline(
+        "F007",
+        "a question that may stay open",
+        ('ask("whether they have another question")', 'ask("whether they have another question", optional=True)'),
+    ),
+    _clinic(
+        "F014",
+        "the way without a guard first",
+        (
+            'To("emergency", when=it.reason == "emergency"), To("insurance")',
+            'To("insurance"), To("emergency", when=it.reason == "emergency")',
+        ),
+    ),
+    _clinic(
+        "F014",
+        "the wider guard first",
+        ('To("at_once", when=it.pain >= 8),', 'To("at_once", when=it.pain >= 3), To("call_back", when=it.pain >= 8),'),
+    ),
+    _clinic(
+        "F014",
+        "otherwise in the middle",
+        (
+            'To("call_back", when=is_far_ahead), To("confirm")',
+            'To("confirm", when=otherwise), To("call_back", when=is_far_ahead)',
+        ),
+    ),
+    _clinic(
+        "F014",
+        "the same function twice",
+        ('To("call_back", when=is_far_ahead),', 'To("call_back", when=is_far_ahead), To("bye", when=is_far_ahead),'),
+    ),
+    _kiosk(
+        "F014",
+        "an outcome after otherwise",
+        (
+            '{"ordered": it.accepted.yes, "incomplete": otherwise}',
+            '{"incomplete": otherwise, "ordered": it.accepted.yes}',
+        ),
+    ),
+    _kiosk(
+        "F014",
+        "an outcome that another covers",
+        ('{"ordered": it.accepted.yes,', '{"answered": it.accepted.filled, "ordered": it.accepted.yes,'),
+    ),
+    _clinic(
+        "F016",
+        "more than there is",
+        (
+            'To("at_once", when=it.pain >= 8), To("insurance", when=it.pain < 8)',
+            'To("at_once", when=it.pain > 10), To("insurance")',
+        ),
+    ),
+    _clinic("F016", "what is asked for later", ("when=is_far_ahead", "when=it.accepted.yes")),
+    _clinic(
+        "F016",
+        "against the criterion",
+        ('transitions=[To("survey")]', 'transitions=[To("not_booked", when=it.accepted.no), To("survey")]'),
+    ),
+    _clinic(
+        "F016",
+        "yes and no at once",
+        (
+            'To("booking", when=it.accepted.yes), To("not_booked")',
+            'To("booking", when=it.accepted.yes), To("bye", when=it.accepted.yes & it.accepted.no), To("not_booked")',
+        ),
+    ),
+    _clinic("F016", "heard what is said later", ("when=is_far_ahead", 'when=heard("terms")')),
+    _clinic("F016", "never asked for", ("needed_if=it.insured.yes", "needed_if=it.accepted.yes")),
+    _clinic(
+        "F016",
+        "a rule that never holds",
+        ('when=Key("0"), then=To("call_back")', 'when=Key("0"), then=To("call_back", when=it.pain > 10)'),
+    ),
+    _clinic("F016", "an outcome that never holds", ('"emergency": it.pain >= 8', '"emergency": it.pain > 10')),
+    _kiosk(
+        "F034",
+        "back to where all is answered",
+        ('To("pity", when=it.accepted.no)', 'To("order", when=it.accepted.no & (it.count <= 100)), To("pity")'),
+    ),
+)
+
+ENDS = (
+    _clinic("F017", "waits for what comes later", ("~(it.at < time(9))", "it.accepted.yes")),
+    _clinic("F017", "waits for words that come later", ("~(it.at < time(9))", 'heard("price")')),
+    _clinic(
+        "F017",
+        "quotes what comes later",
+        (
+            "observations=[it.insured, it.card],",
+            'observations=[it.insured, it.card],\n            must_say=[Say("On {day}, then.", name="day")],',
+        ),
+    ),
+    _clinic(
+        "F017",
+        "criteria against each other",
+        ("success_criteria=[it.accepted.yes]", "success_criteria=[it.accepted.yes, it.accepted.no]"),
+    ),
+    _clinic(
+        "F017",
+        "a criterion beyond the type",
+        ("success_criteria=[it.accepted.yes]", "success_criteria=[it.accepted.yes & (it.pain > 10)]"),
+    ),
+    _kiosk(
+        "F017",
+        "a criterion that requires nothing to be there",
+        ("success_criteria=[it.count > 0]", "success_criteria=[~it.count.filled]"),
+    ),
+    _clinic("F018", "quotes what need not be there", ("{name}, on {day}", "{name}, card {card}, on {day}")),
+    _clinic(
+        "F018", "quotes what the caller may decline", ("You may cancel until the day before.", "You said: {note}.")
+    ),
+    _clinic("F018", "commits what the caller may decline", ('note: str = ""', "note: str")),
+    _clinic(
+        "F018",
+        "computed from what need not be there",
+        ("def fee_of(reason: str, insured: bool)", "def fee_of(reason: str, card: str)"),
+    ),
+    _clinic("F018", "waits for what the caller may decline", ("~(it.at < time(9))", "it.note.filled")),
+    _clinic(
+        "F018",
+        "waits for what is not asked for",
+        ("success_criteria=[it.accepted.yes]", "success_criteria=[it.accepted.yes & (it.pain < 8)]"),
+    ),
+    _kiosk(
+        "F018",
+        "waits for a ribbon",
+        ("success_criteria=[it.count > 0]", 'success_criteria=[(it.count > 0) & (it.ribbon != "")]'),
+    ),
+    _clinic(
+        "F019",
+        "a verdict alone",
+        ("success_criteria=[it.accepted.yes]", 'success_criteria=[judged("the caller agrees")]'),
+    ),
+    _clinic(
+        "F019",
+        "a verdict is enough",
+        ("success_criteria=[it.accepted.yes]", 'success_criteria=[it.accepted.yes | judged("the caller agrees")]'),
+    ),
+    _clinic(
+        "F019",
+        "a verdict leads to it",
+        ("            observations=[it.accepted],\n            success_criteria=[it.accepted.yes],\n", ""),
+        ('To("booking", when=it.accepted.yes)', 'To("booking", when=judged("the caller agrees"))'),
+    ),
+    _clinic("F020", "one name for many", ("name: str, day: date", "name: list[str], day: date")),
+    _clinic("F020", "a yes as a text", ('note: str = ""', 'insured: str, note: str = ""')),
+    _clinic("F021", "as often as the model likes", ("tools=[free_hours]", "tools=[free_hours, book]")),
+    _clinic(
+        "F021",
+        "two ways out of one failure",
+        ("tools=[free_hours]", 'tools=[free_hours, book.once(on_failure="not_booked")]'),
+    ),
+    _clinic(
+        "F021",
+        "idempotent or not",
+        ("tools=[free_hours]", 'tools=[free_hours, book.once(on_failure="call_back", idempotent=True)]'),
+    ),
+)
+
+MUTANTS = (*NAMES, *ROADS, *FIELDS, *WORDS, *GUARDS, *ENDS)

@@ -1,0 +1,28 @@
+"""Every rule of the linter, by its id."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from . import commits, ends, fields, guards, names, roads, words
+from .findings import Flaw, LintRule
+from .study import Study
+
+
+def _by_others(study: Study) -> Iterator[Flaw]:
+    """Of rules that need more than a flow: those who see the files apply them."""
+    return iter(())
+
+
+UNLOADABLE = LintRule("F000", "error", "the file cannot be loaded", _by_others)
+SHARED_NUMBER = LintRule("F033", "warning", "two flows answer the same number", _by_others)
+
+RULES: tuple[LintRule, ...] = tuple(
+    sorted(
+        (
+            *(UNLOADABLE, SHARED_NUMBER),
+            *(rule for part in (names, roads, fields, words, ends, guards, commits) for rule in part.RULES),
+        ),
+        key=lambda rule: rule.id,
+    )
+)
