@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime
+from datetime import date
 from decimal import Decimal
 from enum import Enum
 from functools import cache
@@ -16,8 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field, create_model
 
+from tests.engine.line import CALLER, Line, answer, kinds, outputs, refusal, written
 from voicebot.call.entries import kind_of, read_entry, write_entry
-from voicebot.engine.engine import EngineState, PhaseEngine
+from voicebot.engine.engine import PhaseEngine
 from voicebot.engine.entries import (
     CallerTurnTaken,
     ClosingBegan,
@@ -34,11 +35,9 @@ from voicebot.engine.entries import (
 from voicebot.engine.events import (
     Answer,
     AskReply,
-    CallContext,
     CallerTurnEnded,
     CallStarted,
     Close,
-    EngineEffect,
     EngineEvent,
     ResponseEnded,
     RunTool,
@@ -49,6 +48,7 @@ from voicebot.engine.events import (
     ToolProposed,
     Write,
 )
+from voicebot.engine.state import EngineState
 from voicebot.flow import (
     After,
     AskAgain,
@@ -68,74 +68,6 @@ from voicebot.flow import (
 )
 from voicebot.flow.expressions import Compare, Expression, Heard
 from voicebot.flow.expressions import Field as FieldNamed
-
-START = datetime(2026, 3, 1, 12, tzinfo=UTC)
-CALLER = "+14155550123"
-
-
-class Line:
-    """An engine and the moment."""
-
-    def __init__(self, flow: Flow, *, caller: str | None = CALLER, start: bool = True) -> None:
-        self.now = 100.0
-        self.engine = PhaseEngine(flow, CallContext("CA1", caller, "+15550100", START))
-        self.effects: list[EngineEffect] = []
-        self.calls = 0
-        if start:
-            self.take(CallStarted())
-
-    def take(self, event: EngineEvent) -> list[EngineEffect]:
-        made = self.engine.handle(event, self.now)
-        self.effects += made
-        return made
-
-    def turn(self) -> list[EngineEffect]:
-        """The caller has said something."""
-        return self.take(CallerTurnEnded(f"item-{self.engine.state.turn + 1}"))
-
-    def call(self, name: str, arguments: object = None) -> list[EngineEffect]:
-        """The model calls one function; `arguments` are JSON text, or what is to be written as such."""
-        text = arguments if isinstance(arguments, str) else json.dumps({} if arguments is None else arguments)
-        self.calls += 1
-        return self.take(ToolProposed(f"call-{self.calls}", name, text))
-
-    def record(self, **values: object) -> dict[str, Any]:
-        """The model records values with a quote; returns the answer that it reads."""
-        return answer(self.call("record", {name: {"value": value, "quote": "so"} for name, value in values.items()}))
-
-    @property
-    def phase(self) -> str:
-        return self.engine.state.phase
-
-    @property
-    def entries(self) -> list[EngineEntry]:
-        return written(self.effects)
-
-
-def written(effects: Iterable[EngineEffect]) -> list[EngineEntry]:
-    return [effect.entry for effect in effects if isinstance(effect, Write)]
-
-
-def answer(effects: Iterable[EngineEffect]) -> dict[str, Any]:
-    """The one answer among the effects."""
-    (only,) = [effect for effect in effects if isinstance(effect, Answer)]
-    made: dict[str, Any] = json.loads(only.output)
-    return made
-
-
-def refusal(effects: Sequence[EngineEffect]) -> str:
-    """Why a call was refused as a whole; that and nothing else has happened."""
-    (entry,) = written(effects)
-    assert isinstance(entry, ProposalRefused)
-    assert len(effects) == 2
-    assert answer(effects) == {"refused": entry.problem}
-    return entry.problem
-
-
-def kinds(effects: Iterable[EngineEffect]) -> list[str]:
-    """The effects by name, entries by theirs."""
-    return [type(effect.entry if isinstance(effect, Write) else effect).__name__ for effect in effects]
-
 
 # ---- a flow with a field of every kind ----------------------------------------------------------------------------
 
@@ -366,7 +298,7 @@ def test_correction_replaces_the_value_and_its_evidence() -> None:
     line.turn()
     line.call("record", {"text": {"value": "Eda", "quote": "no, Eda"}})
     observed = line.engine.state.observed["text"]
-    assert (observed.value, observed.quote, observed.turn, observed.kind) == ("Eda", "no, Eda", 2, "speech")
+    assert (observed.value, observed.quote.text, observed.quote.turn, observed.kind) == ("Eda", "no, Eda", 2, "speech")
 
 
 def test_refused_correction_leaves_the_value() -> None:
@@ -473,7 +405,7 @@ def test_phase_ends_when_all_is_there_and_criteria_hold() -> None:
         )
     )
     assert line.record(mode="pickup") == {"accepted": ["mode"], "still_missing": ["accepted"]}
-    assert line.record(accepted=False) == {"accepted": ["accepted"], "still_missing": []}
+    assert line.record(accepted=False) == {"accepted": ["accepted"], "still_missing": [], "not_yet": ["accepted.yes"]}
     assert line.phase == "a"
     effects = line.call("record", {"accepted": {"value": True, "quote": "yes"}})
     assert answer(effects)["next"].startswith("This part is complete")
@@ -596,13 +528,13 @@ def test_loop_of_satisfied_phases_comes_to_rest() -> None:
         )
     )
     line.record(guests=2)
-    assert line.engine.state.path == ["a", "b", "c", "a"]
+    assert line.engine.state.path == ["a", "b", "c"]
 
 
 def test_phase_that_leads_to_itself_comes_to_rest() -> None:
     line = talking(order(Phase("a", observations=("guests",), transitions=(To("a"),))))
     line.record(guests=2)
-    assert line.engine.state.path == ["a", "a"]
+    assert line.engine.state.path == ["a"]
 
 
 def test_phase_that_asks_nothing_lasts_one_turn() -> None:
@@ -808,21 +740,9 @@ def test_jump_is_not_offered_where_there_is_none() -> None:
 # ---- several calls of one response --------------------------------------------------------------------------------
 
 
-def together(line: Line, *calls: tuple[str, object]) -> list[EngineEffect]:
-    proposed = (ToolProposed(f"call-{n}", name, json.dumps(args)) for n, (name, args) in enumerate(calls, 1))
-    return line.take(ResponseEnded(tuple(proposed)))
-
-
-def outputs(effects: Iterable[EngineEffect]) -> dict[str, Any]:
-    answers = [effect for effect in effects if isinstance(effect, Answer)]
-    assert len({one.call_id for one in answers}) == len(answers)
-    return {one.call_id: json.loads(one.output) for one in answers}
-
-
 def test_end_call_first_does_not_shut_out_what_is_recorded() -> None:
     line = talking(SINGLE)
-    effects = together(
-        line,
+    effects = line.together(
         ("end_call", {"reason": "goal_reached"}),
         ("record", {"guests": {"value": 2, "quote": "two"}, "accepted": {"value": True, "quote": "yes"}}),
     )
@@ -833,8 +753,8 @@ def test_end_call_first_does_not_shut_out_what_is_recorded() -> None:
 
 def test_end_call_beside_the_record_that_ends_the_flow_is_granted() -> None:
     line = talking(order(Phase("a", observations=("guests",), transitions=(To("bye"),)), BYE))
-    effects = together(
-        line, ("record", {"guests": {"value": 2, "quote": "two"}}), ("end_call", {"reason": "goal_reached"})
+    effects = line.together(
+        ("record", {"guests": {"value": 2, "quote": "two"}}), ("end_call", {"reason": "goal_reached"})
     )
     assert outputs(effects)["call-2"] == {"ending": True}
     assert kinds(effects).count("Close") == 1
@@ -842,7 +762,7 @@ def test_end_call_beside_the_record_that_ends_the_flow_is_granted() -> None:
 
 def test_nobody_jumps_once_the_call_ends() -> None:
     line = talking(JUMPS)
-    effects = together(line, ("end_call", {"reason": "wrong_number"}), ("request_phase", {"phase": "c"}))
+    effects = line.together(("end_call", {"reason": "wrong_number"}), ("request_phase", {"phase": "c"}))
     assert outputs(effects)["call-2"] == {"refused": "the call is ending"}
     assert line.phase == "a"
 
@@ -854,8 +774,7 @@ def test_records_of_one_response_lead_on_once() -> None:
             Phase("b", observations=("accepted",)),
         )
     )
-    effects = together(
-        line,
+    effects = line.together(
         ("record", {"guests": {"value": 2, "quote": "two"}}),
         ("record", {"mode": {"value": "pickup", "quote": "pickup"}}),
     )
@@ -870,15 +789,14 @@ def test_tool_of_the_phase_runs_beside_the_record_that_ends_it() -> None:
         Phase("a", observations=("guests",), tools=(book,), transitions=(To("b"),)), Phase("b", observations=("mode",))
     )
     line = talking(flow)
-    effects = together(line, ("book", {"seats": 2}), ("record", {"guests": {"value": 2, "quote": "two"}}))
+    effects = line.together(("book", {"seats": 2}), ("record", {"guests": {"value": 2, "quote": "two"}}))
     assert line.phase == "b"
     assert [effect.tool for effect in effects if isinstance(effect, RunTool)] == ["book"]
 
 
 def test_every_call_of_a_response_is_answered_once() -> None:
     line = talking(JUMPS)
-    effects = together(
-        line,
+    effects = line.together(
         ("request_phase", {"phase": "c"}),
         ("record", {"guests": {"value": 1, "quote": "one"}}),
         ("record", {}),
@@ -918,7 +836,7 @@ def test_tool_is_started_with_typed_arguments() -> None:
     effects = line.call("book", {"seats": 2, "when": "2026-03-01"})
     assert effects == [
         Write(ToolStarted("call-1", "book", '{"seats": 2, "when": "2026-03-01"}')),
-        RunTool("call-1", "book", {"seats": 2, "when": date(2026, 3, 1)}),
+        RunTool("call-1", "book", {"seats": 2, "when": date(2026, 3, 1)}, "CA1:call-1"),
     ]
     assert line.engine.busy
 
@@ -1013,7 +931,7 @@ def test_call_closes_at_its_longest_duration() -> None:
     assert line.engine.deadline() == 160.0
     assert line.engine.on_deadline(159.9) == []
     effects = line.engine.on_deadline(160.0)
-    assert kinds(effects) == ["ClosingBegan", "Close"]
+    assert kinds(effects) == ["TimeRanOut", "ClosingBegan", "Close"]
     assert isinstance(effects[-1], Close)
     assert effects[-1].reason == "duration_limit"
     assert line.engine.deadline() is None
@@ -1307,9 +1225,9 @@ def run(flow: Flow, happens: Sequence[EngineEvent]) -> Line:
 def test_fold_of_the_entries_is_the_state(shape: Shape, happens: list[EngineEvent]) -> None:
     flow = shape.flow()
     line = run(flow, happens)
-    stored = [(kind_of(entry), write_entry(entry)) for entry in line.entries]
+    stored = [(at, kind_of(entry), write_entry(entry)) for at, entry in line.timed]
     again = PhaseEngine(flow, line.engine.context)
-    again.restore((read_entry(kind, body) for kind, body in stored), 101.0)  # type: ignore[misc]
+    again.restore(((at, read_entry(kind, body)) for at, kind, body in stored), 101.0)  # type: ignore[misc]
     assert again.state == line.engine.state
     assert again.tools() == line.engine.tools()
     assert again.deadline() == line.engine.deadline()

@@ -9,9 +9,33 @@ import jsonschema
 import pytest
 
 from voicebot.engine.engine import PhaseEngine
-from voicebot.engine.events import CallContext, CallStarted
-from voicebot.engine.offers import END_REASONS, end_call_offer, record_offer, request_phase_offer, tool_offers
-from voicebot.flow import Flow, HangUp, Observations, Phase, PhoneNumber, To, ToolContext, ask, it, tool
+from voicebot.engine.events import CallContext, CallStarted, KeyPressed
+from voicebot.engine.offers import (
+    END_REASONS,
+    apply_rule_offer,
+    end_call_offer,
+    judge_offer,
+    record_offer,
+    request_phase_offer,
+    tool_offers,
+)
+from voicebot.flow import (
+    Flow,
+    HangUp,
+    Key,
+    Observations,
+    Phase,
+    PhoneNumber,
+    Rule,
+    Say,
+    To,
+    ToolContext,
+    ask,
+    computed,
+    it,
+    judged,
+    tool,
+)
 from voicebot.flow.tools import RESERVED
 from voicebot.tool_schema import ToolSchema
 
@@ -20,7 +44,13 @@ class Visit(Observations):
     name: str = ask("the caller's full name")
     day: date = ask("the day they want")
     how: Literal["here", "online"] = ask("here or online", optional=True)
-    phone: PhoneNumber = ask("a number to call back")
+    phone: PhoneNumber = ask("a number to call back", confirm="read back")
+
+
+RULES = (
+    Rule("human", when="the caller asks for a human being", then=To("bye")),
+    Rule("off_topic", when="the caller speaks of something else", then=Say("I cannot help with that.")),
+)
 
 
 @tool
@@ -42,6 +72,8 @@ FLOW = Flow(
 SPECS = list(FLOW.specs.values())
 OFFERS = [
     record_offer(SPECS),
+    judge_offer(["the caller is sure", "the caller is calm"]),
+    apply_rule_offer(RULES),
     request_phase_offer(FLOW.phases[0]),
     end_call_offer(),
     *tool_offers([free_days]),
@@ -73,6 +105,11 @@ def test_names_of_the_engine_are_reserved() -> None:
         ({"how": {"value": "by mail", "quote": "so"}}, False),
         ({"name": {"value": "Ada", "quote": "Ada", "sure": True}}, False),
         ({"nmae": {"value": "Ada", "quote": "Ada"}}, False),
+        ({"phone": {"confirmed": True, "quote": "yes"}}, True),
+        ({"phone": {"value": "+14155550123", "confirmed": True, "quote": "yes"}}, True),
+        ({"phone": {"confirmed": True}}, False),
+        ({"phone": {"confirmed": "yes", "quote": "yes"}}, False),
+        ({"name": {"confirmed": True, "quote": "yes"}}, False),
     ],
 )
 def test_record_asks_for_value_and_quote(arguments: object, fits: bool) -> None:
@@ -88,6 +125,41 @@ def test_record_describes_each_field() -> None:
         "phone": "a number to call back",
     }
     assert properties["day"]["properties"]["value"] == {"type": "string", "format": "date"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fits"),
+    [
+        ({"criterion": "the caller is sure", "holds": True, "quote": "yes"}, True),
+        ({"criterion": "the caller is sure", "holds": False, "quote": "hm"}, True),
+        ({"criterion": "the caller is tall", "holds": True, "quote": "yes"}, False),
+        ({"criterion": "the caller is sure", "holds": "true", "quote": "yes"}, False),
+        ({"criterion": "the caller is sure", "holds": True}, False),
+        ({"holds": True, "quote": "yes"}, False),
+    ],
+)
+def test_judge_asks_for_criterion_verdict_and_quote(arguments: object, fits: bool) -> None:
+    offer = judge_offer(["the caller is sure", "the caller is calm"])
+    assert jsonschema.Draft202012Validator(offer.parameters).is_valid(arguments) is fits
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fits"),
+    [
+        ({"rule": "human", "quote": "a human please"}, True),
+        ({"rule": "human"}, False),
+        ({"rule": "robot", "quote": "a robot please"}, False),
+        ({"rule": "human", "quote": "a human please", "phase": "bye"}, False),
+    ],
+)
+def test_rule_asks_for_its_name_and_a_quote(arguments: object, fits: bool) -> None:
+    assert jsonschema.Draft202012Validator(apply_rule_offer(RULES).parameters).is_valid(arguments) is fits
+
+
+def test_rules_are_told_with_when_they_apply() -> None:
+    assert "human: the caller asks for a human being; off_topic: the caller speaks of something else." in (
+        apply_rule_offer(RULES).description
+    )
 
 
 def test_jump_lists_where_it_may_go() -> None:
@@ -114,3 +186,45 @@ def test_engine_offers_what_is_open_in_the_phase() -> None:
     assert jump == request_phase_offer(FLOW.phases[0])
     assert (own, end) == (*tool_offers([free_days]), end_call_offer())
     assert it.name.filled.evaluate(engine.values) is False
+
+
+def days_until(day: date) -> int:
+    """How many days it takes."""
+    return day.day
+
+
+class Trip(Observations):
+    day: date = ask("the day")
+    days: int = computed(days_until)
+
+
+@tool
+def buy(day: date) -> str:
+    """Buy a ticket."""
+    return str(day)
+
+
+def test_engine_offers_what_the_phase_decides_by() -> None:
+    phases = (
+        Phase(
+            "a",
+            observations=("day", "days"),
+            success_criteria=(judged("the caller is sure"),),
+            transitions=(To("b", when=judged("the caller is calm")), To("bye")),
+            commit=buy.once(on_failure="b"),
+        ),
+        Phase("b", tools=(free_days.once(on_failure="a"),)),
+        Phase("bye", end=HangUp()),
+    )
+    key = Rule("zero", when=Key("0"), then=To("bye"))
+    flow = Flow(goal="g", observations=Trip, rules=(*RULES, key), phases=phases)
+    engine = PhaseEngine(flow, CallContext("CA1", None, None, datetime(2026, 3, 1, tzinfo=UTC)))
+    engine.handle(CallStarted(), 0.0)
+    assert engine.tools() == (
+        record_offer([flow.specs["day"]]),  # neither what is worked out
+        judge_offer(["the caller is sure", "the caller is calm"]),
+        apply_rule_offer(RULES),  # nor what a key does
+        end_call_offer(),  # nor the commit
+    )
+    engine.handle(KeyPressed("0"), 1.0)
+    assert engine.tools() == ()

@@ -10,7 +10,7 @@ import pytest
 
 from voicebot.engine.events import CallContext
 from voicebot.engine.prompts import instructions
-from voicebot.flow import Flow, Observations, Phase, ask
+from voicebot.flow import Flow, Observations, Phase, Say, ask
 
 
 class Visit(Observations):
@@ -54,11 +54,15 @@ def test_least_prompt_has_no_empty_parts() -> None:
 
 def test_full_prompt_stands_in_order() -> None:
     specs = flow().specs
+    notice = Say("This call is recorded.", name="notice")
+    phase = Phase("reception", instructions="Greet the caller.", must_say=(notice,))
     written = text(
-        flow(persona="You answer the phone.", knowledge="We close at noon."),
+        flow(persona="You answer the phone.", knowledge="We close at noon.", phases=(phase,)),
         known={"name": "Ada"},
         missing=[specs["reason"]],
         optional=[specs["note"]],
+        read_back=[specs["name"]],
+        criteria=["the caller is calm"],
     )
     assert written.startswith("You answer the phone.")
     assert headings(written) == [
@@ -68,11 +72,23 @@ def test_full_prompt_stands_in_order() -> None:
         "# Knowledge",
         "# Known so far",
         "# This part of the conversation: reception",
+        "# Said for you",
         "# Still to find out now",
+        "# To read back now",
+        "# To judge with `judge`",
         "# To record if mentioned",
     ]
-    for line in ("- name: Ada", "- reason: why they are calling", "- note: anything else", "We close at noon."):
+    for line in (
+        *("- name: Ada", "- reason: why they are calling", "- note: anything else", "We close at noon."),
+        *("- This call is recorded.", "- name: the caller's full name", "- the caller is calm"),
+    ):
         assert line in written.splitlines()
+
+
+def test_what_is_to_be_read_back_is_told_how() -> None:
+    written = text(flow(), read_back=[flow().specs["name"]])
+    assert "`record` each with `confirmed`" in written
+    assert "read it back again" in written
 
 
 @pytest.mark.parametrize(

@@ -155,10 +155,10 @@ def test_disclosure_that_ends_its_phase_is_followed_by_a_reply() -> None:
 def test_heard_is_a_criterion_anywhere() -> None:
     made = engine()
     criterion = heard("total") & it.accepted.yes
-    assert not made._holds(criterion)
+    assert not made.standing.holds(criterion)
     record(made, SMALL)
     made.handle(StatementEnded("total", WORDS, complete=True), 3.0)
-    assert made._holds(heard("total"))
+    assert made.standing.holds(heard("total"))
     assert criterion.document() == {
         "all": [{"heard": "total"}, {"field": "accepted", "is": "==", "value": True}],
     }
@@ -168,7 +168,7 @@ def test_restored_engine_knows_what_was_heard() -> None:
     made = engine()
     entries = written(record(made, SMALL)) + written(made.handle(StatementEnded("total", WORDS, complete=True), 3.0))
     again = PhaseEngine(FLOW, made.context)
-    again.restore([PhaseEntered("order", None, "start"), *entries], 0.0)
+    again.restore([(0.0, entry) for entry in (PhaseEntered("order", None, "start"), *entries)], 0.0)
     assert again.state.heard == made.state.heard
     assert said(again.handle(CallerTurnEnded("u2"), 4.0)) == []
 

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from pydantic import JsonValue
 
-PhaseCause = Literal["start", "criteria", "jump", "silence"]
+PhaseCause = Literal[
+    "start",
+    "criteria",  # the phase before it was done
+    "return",  # back on the way after a correction; phases that were done before are passed over
+    "correction",  # an earlier answer changed, and the way leads here now
+    "jump",  # on the caller's request
+    "rule",  # one of the flow's rules that hold everywhere
+    "silence",
+    "stuck",  # the phase before it reached its limits
+    "failure",  # the commit before it failed
+]
 EndedReason = Literal[
     "completed",  # the flow came to its end
     "caller_finished",  # the caller wanted to end it, and the bot said goodbye
@@ -20,6 +31,14 @@ EndedReason = Literal[
     "shutdown",  # the server had to stop
     "error",
 ]
+EvidenceKind = Literal["speech", "default", "tool", "computed"]
+EvidenceState = Literal[
+    "provisional",  # the transcript of the turn is not there yet
+    "confirmed",  # the caller's words, as transcribed, bear it out; or it needs no words
+    "contradicted",  # they do not
+    "unverifiable",  # no transcript could be had, or none that compares
+]
+Testimony = Literal["value", "agreement", "verdict"]  # what a quote stands for
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +50,30 @@ class PhaseEntered:
 
 @dataclass(frozen=True, slots=True)
 class CallerTurnTaken:
-    """The caller's turn number `turn` (from 1) is over; `item_id` names it at the model's side."""
+    """The caller's turn number `turn` (from 1) is over; `item_id` names it at the model's side.
+
+    `cut` says that their time was over: the turn belongs to the phase before.
+    """
 
     turn: int
     item_id: str
+    cut: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CallerSaid:
+    """The transcript of the caller's turn `item_id`, which may come late."""
+
+    item_id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallerUnclear:
+    """No transcript could be had for this turn."""
+
+    item_id: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +82,16 @@ class ObservationRecorded:
 
     name: str
     value: JsonValue
-    kind: Literal["speech", "default"]
+    kind: EvidenceKind
+    quote: str
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
+class ObservationConfirmed:
+    """The value was read back, and the caller agreed."""
+
+    name: str
     quote: str
     turn: int
 
@@ -58,6 +106,46 @@ class ObservationDeclined:
 
 
 @dataclass(frozen=True, slots=True)
+class ObservationWithdrawn:
+    """The value is not there any more, or the one before it is again: nobody said it, or what it came from is gone."""
+
+    name: str
+    reason: Literal["contradicted", "not_computed"]
+
+
+@dataclass(frozen=True, slots=True)
+class JudgementMade:
+    """The model's verdict on a criterion in words, with a quote of the caller."""
+
+    criterion: str
+    holds: bool
+    quote: str
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceWeighed:
+    """A quote was compared with what the caller was transcribed to have said. `score` is 0.0 to 1.0, None if none was.
+
+    `subject` is a field, or a criterion for a `verdict`.
+    """
+
+    subject: str
+    of: Testimony
+    state: EvidenceState
+    score: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class RuleApplied:
+    """One of the flow's rules took effect; `quote` is empty for a key."""
+
+    rule: str
+    quote: str
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
 class ProposalRefused:
     """The model proposed what does not hold. `subject` is a field or a tool; `problem` is what the model was told."""
 
@@ -67,19 +155,36 @@ class ProposalRefused:
 
 
 @dataclass(frozen=True, slots=True)
-class ToolStarted:
+class ToolHeld:
+    """A tool that runs once waits until what it rests on is borne out. `commit` says that the engine itself runs it."""
+
     call_id: str
     tool: str
     arguments: str
+    commit: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ToolStarted:
+    """A tool runs; of one that runs once this is the intent, on disk before it runs."""
+
+    call_id: str
+    tool: str
+    arguments: str
+    commit: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ToolAnswered:
+    """A tool came back. `refused` says that it did nothing; `records` are the observations it handed in."""
+
     call_id: str
     tool: str
     output: str
     ok: bool
     took_ms: int
+    refused: bool = False
+    records: Mapping[str, JsonValue] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +218,13 @@ class SilenceNoticed:
 
 
 @dataclass(frozen=True, slots=True)
+class TimeRanOut:
+    """A limit in time was reached: of the call, of the phase, or of waiting for evidence."""
+
+    limit: Literal["call", "phase", "evidence"]
+
+
+@dataclass(frozen=True, slots=True)
 class ClosingBegan:
     """From here the call only says goodbye."""
 
@@ -122,14 +234,23 @@ class ClosingBegan:
 EngineEntry = (
     PhaseEntered
     | CallerTurnTaken
+    | CallerSaid
+    | CallerUnclear
     | ObservationRecorded
+    | ObservationConfirmed
     | ObservationDeclined
+    | ObservationWithdrawn
+    | JudgementMade
+    | EvidenceWeighed
+    | RuleApplied
     | ProposalRefused
+    | ToolHeld
     | ToolStarted
     | ToolAnswered
     | StatementBegun
     | StatementHeard
     | StatementCut
     | SilenceNoticed
+    | TimeRanOut
     | ClosingBegan
 )

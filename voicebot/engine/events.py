@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from pydantic import JsonValue
+
 from voicebot.flow.model import Say
 
 from .entries import EndedReason, EngineEntry
@@ -20,9 +22,33 @@ class CallStarted:
 
 @dataclass(frozen=True, slots=True)
 class CallerTurnEnded:
-    """The caller's turn is over; its words may come later."""
+    """The caller's turn is over; its words may come later. `cut` says that `CloseTurn` ended it."""
 
     item_id: str
+    cut: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CallerTranscribed:
+    """The words of the caller's turn `item_id`, whenever they come."""
+
+    item_id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class TranscriptMissed:
+    """The words of this turn will never come."""
+
+    item_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPressed:
+    """The caller pressed a key: one of 0-9 * # A-D."""
+
+    digit: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +69,17 @@ class ResponseEnded:
 
 @dataclass(frozen=True, slots=True)
 class ToolFinished:
-    """A tool of the flow came back; `output` is what the model is to read."""
+    """A tool of the flow came back; `output` is what the model is to read.
+
+    `refused` says that the tool raised `ToolError`: it did nothing. `records` are observations that it hands in, by
+    name, in JSON form.
+    """
 
     call_id: str
     output: str
     ok: bool
+    refused: bool = False
+    records: Mapping[str, JsonValue] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +98,29 @@ class SilenceLasted:
     rung: int
 
 
+@dataclass(frozen=True, slots=True)
+class CallResumed:
+    """The call goes on after its process was lost: what was at work then will not come back by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndWanted:
+    """The flow's own code wants the call to end politely."""
+
+
 EngineEvent = (
-    CallStarted | CallerTurnEnded | ToolProposed | ResponseEnded | ToolFinished | StatementEnded | SilenceLasted
+    CallStarted
+    | CallerTurnEnded
+    | CallerTranscribed
+    | TranscriptMissed
+    | KeyPressed
+    | ToolProposed
+    | ResponseEnded
+    | ToolFinished
+    | StatementEnded
+    | SilenceLasted
+    | CallResumed
+    | EndWanted
 )
 
 # ---- effects ------------------------------------------------------------------------------------------------------
@@ -90,11 +143,12 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class RunTool:
-    """Run a tool of the flow and come back with `ToolFinished`."""
+    """Run a tool of the flow and come back with `ToolFinished`. `key` is the same for every try of this use."""
 
     call_id: str
     tool: str
     arguments: Mapping[str, object] = field(hash=False)
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +171,11 @@ class AskReply:
 
 
 @dataclass(frozen=True, slots=True)
+class CloseTurn:
+    """The caller's time is over: if they are speaking, their turn ends here."""
+
+
+@dataclass(frozen=True, slots=True)
 class Close:
     """End the call once its goodbye has been heard. `note` tells the model how to close, if it has not yet."""
 
@@ -124,7 +183,7 @@ class Close:
     note: str
 
 
-EngineEffect = Write | Answer | RunTool | ConfigurePhase | SpeakExactly | AskReply | Close
+EngineEffect = Write | Answer | RunTool | ConfigurePhase | SpeakExactly | AskReply | CloseTurn | Close
 
 # ---- what a call is about -----------------------------------------------------------------------------------------
 

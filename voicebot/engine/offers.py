@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from voicebot.flow.model import Phase
+from voicebot.flow.model import Phase, Rule
 from voicebot.flow.observations import ObservationSpec
 from voicebot.flow.tools import Tool
 from voicebot.tool_schema import ToolSchema
@@ -27,17 +27,60 @@ def record_offer(open_specs: Sequence[ObservationSpec]) -> ToolSchema:
 
 
 def _proposal(spec: ObservationSpec) -> dict[str, object]:
+    properties: dict[str, object] = {
+        "value": dict(spec.schema),
+        "quote": _QUOTE,
+        "declined": {"type": "boolean", "description": "true if the caller does not want to tell it"},
+    }
+    if spec.ask.confirm is not None:
+        properties["confirmed"] = {
+            "type": "boolean",
+            "description": "true, without a value, once you have read it back and the caller agreed; quote their yes",
+        }
     return {
         "type": "object",
         "description": spec.description,
-        "properties": {
-            "value": dict(spec.schema),
-            "quote": {"type": "string", "description": "the caller's own words that say so, exactly as spoken"},
-            "declined": {"type": "boolean", "description": "true if the caller does not want to tell it"},
-        },
+        "properties": properties,
         "required": ["quote"],
         "additionalProperties": False,
     }
+
+
+_QUOTE = {"type": "string", "description": "the caller's own words that say so, exactly as spoken"}
+
+
+def judge_offer(criteria: Sequence[str]) -> ToolSchema:
+    """`judge`: a verdict on a criterion in words, with a quote."""
+    return ToolSchema(
+        "judge",
+        "Judge one of these by what the caller has said, as soon as you can tell, and again if it changes. "
+        "Use it silently: do not mention it.",
+        {
+            "type": "object",
+            "properties": {
+                "criterion": {"type": "string", "enum": list(criteria)},
+                "holds": {"type": "boolean"},
+                "quote": _QUOTE,
+            },
+            "required": ["criterion", "holds", "quote"],
+            "additionalProperties": False,
+        },
+    )
+
+
+def apply_rule_offer(rules: Sequence[Rule]) -> ToolSchema:
+    """`apply_rule`: say that one of the flow's rules applies."""
+    listed = "; ".join(f"{rule.name}: {rule.when}" for rule in rules)
+    return ToolSchema(
+        "apply_rule",
+        f"Call it at once when one of these happens, quoting the caller. {listed}.",
+        {
+            "type": "object",
+            "properties": {"rule": {"type": "string", "enum": [rule.name for rule in rules]}, "quote": _QUOTE},
+            "required": ["rule", "quote"],
+            "additionalProperties": False,
+        },
+    )
 
 
 def request_phase_offer(phase: Phase) -> ToolSchema:

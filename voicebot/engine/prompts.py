@@ -26,6 +26,10 @@ _SAID_FOR_YOU = (
     "These are spoken for you, word for word, as soon as they can be; in the conversation they stand as your own. "
     "Do not say or paraphrase them yourself; go on from them."
 )
+_READ_BACK = (
+    "Read these values back and ask whether they are right. When the caller agrees, `record` each with `confirmed`; "
+    "if they correct one, record the new value and read it back again."
+)
 _LANGUAGES = {"en": "English", "it": "Italian", "de": "German", "fr": "French", "es": "Spanish", "pt": "Portuguese"}
 
 
@@ -38,6 +42,8 @@ def instructions(
     known: Mapping[str, JsonValue],
     missing: Sequence[ObservationSpec],
     optional: Sequence[ObservationSpec],
+    read_back: Sequence[ObservationSpec] = (),
+    criteria: Sequence[str] = (),
 ) -> str:
     """Everything the model needs in `phase`, as one text.
 
@@ -46,6 +52,8 @@ def instructions(
         known: values recorded so far, in JSON form.
         missing: what this phase still needs.
         optional: what may be recorded if the caller mentions it.
+        read_back: what is recorded, and the caller has still to agree to.
+        criteria: what the model is to judge in this phase.
     """
     parts = [
         flow.persona,
@@ -57,6 +65,8 @@ def instructions(
         f"# This part of the conversation: {phase.name}\n{phase.instructions}",
         f"# Said for you\n{_SAID_FOR_YOU}\n{_statements(phase)}" if phase.must_say else "",
         f"# Still to find out now\n{_listed(missing)}" if missing else "",
+        f"# To read back now\n{_READ_BACK}\n{_listed(read_back)}" if read_back else "",
+        f"# To judge with `judge`\n{_points(criteria)}" if criteria else "",
         f"# To record if mentioned\n{_listed(optional)}" if optional else "",
     ]
     return "\n\n".join(part.strip() for part in parts if part.strip())
@@ -84,4 +94,8 @@ def _listed(specs: Sequence[ObservationSpec]) -> str:
 
 
 def _statements(phase: Phase) -> str:
-    return "\n".join(f"- {say.text}" for say in phase.must_say)
+    return _points([say.text for say in phase.must_say])
+
+
+def _points(lines: Sequence[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)

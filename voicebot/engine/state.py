@@ -1,0 +1,240 @@
+"""What a call's journal folds to, and the one place where that changes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, replace
+
+from pydantic import JsonValue
+
+from voicebot.flow.model import Flow
+
+from .entries import (
+    CallerSaid,
+    CallerTurnTaken,
+    CallerUnclear,
+    ClosingBegan,
+    EndedReason,
+    EngineEntry,
+    EvidenceKind,
+    EvidenceState,
+    EvidenceWeighed,
+    JudgementMade,
+    ObservationConfirmed,
+    ObservationDeclined,
+    ObservationRecorded,
+    ObservationWithdrawn,
+    PhaseCause,
+    PhaseEntered,
+    ProposalRefused,
+    RuleApplied,
+    SilenceNoticed,
+    StatementBegun,
+    StatementCut,
+    StatementHeard,
+    TimeRanOut,
+    ToolAnswered,
+    ToolHeld,
+    ToolStarted,
+)
+
+EARLIER_TURNS = 6  # a quote is looked for in the turn it was recorded in, and in as many before it
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """Words that the model claims the caller said in `turn`, and what has become of the claim."""
+
+    text: str
+    turn: int
+    state: EvidenceState
+    score: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """A recorded value with where it came from. `agreed` is the caller's yes to its reading back."""
+
+    value: object
+    json_value: JsonValue
+    kind: EvidenceKind
+    quote: Quote
+    agreed: Quote | None = None
+    before: Observed | None = None  # the last value that was borne out, should this one not be
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the model made of a criterion in words."""
+
+    holds: bool
+    quote: Quote
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A phase that was entered, and why."""
+
+    phase: str
+    cause: PhaseCause
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """A use of a tool that is under way. `since` is when it was held or started, on the engine's clock."""
+
+    tool: str
+    arguments: str
+    commit: bool
+    since: float
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a tool that runs once came back with."""
+
+    output: str
+    ok: bool
+    refused: bool
+
+
+@dataclass(slots=True)
+class EngineState:
+    """What the journal folds to."""
+
+    phase: str
+    steps: list[Step] = field(default_factory=list)
+    entered_at: float = 0.0
+    turn: int = 0
+    turns_in_phase: int = 0
+    recorded_in_phase: bool = False
+    observed: dict[str, Observed] = field(default_factory=dict)
+    declined: set[str] = field(default_factory=set)
+    verdicts: dict[str, Verdict] = field(default_factory=dict)
+    turn_of: dict[str, int] = field(default_factory=dict)  # item → turn
+    transcripts: dict[int, str] = field(default_factory=dict)  # of the latest turns
+    untranscribed: set[int] = field(default_factory=set)
+    held: dict[str, Use] = field(default_factory=dict)  # call_id → use, until its evidence is there
+    running: dict[str, Use] = field(default_factory=dict)  # call_id → use, while it works
+    results: dict[str, list[Result]] = field(default_factory=dict)  # of tools that run once, in order
+    unchanged: set[str] = field(default_factory=set)  # the commits since whose last start nothing was recorded
+    saying: dict[str, str] = field(default_factory=dict)  # statement → text, while it is said
+    heard: dict[str, str] = field(default_factory=dict)  # statement → text that was heard to its end
+    closing: EndedReason | None = None
+
+    @property
+    def path(self) -> list[str]:
+        """The phases entered so far, in order."""
+        return [step.phase for step in self.steps]
+
+
+def apply(state: EngineState, flow: Flow, entry: EngineEntry, now: float) -> None:
+    """Change the state as an entry says.
+
+    Raises:
+        KeyError: the entry names what the flow does not have.
+        ValidationError: a recorded value is none of its field.
+    """
+    match entry:
+        case PhaseEntered():
+            state.phase, state.entered_at, state.turns_in_phase = entry.phase, now, 0
+            state.recorded_in_phase = False
+            state.steps.append(Step(entry.phase, entry.cause))
+        case CallerTurnTaken():
+            state.turn = entry.turn
+            state.turns_in_phase += not entry.cut
+            state.turn_of[entry.item_id] = entry.turn
+        case CallerSaid():
+            _hear(state, entry)
+        case CallerUnclear():
+            if (turn := state.turn_of.get(entry.item_id)) is not None:
+                state.untranscribed.add(turn)
+        case ObservationRecorded():
+            _record(state, flow, entry)
+        case ObservationConfirmed():
+            agreed = Quote(entry.quote, entry.turn, "provisional")
+            state.observed[entry.name] = replace(state.observed[entry.name], agreed=agreed)
+            state.recorded_in_phase = True
+            state.unchanged.clear()
+        case ObservationDeclined():
+            state.declined.add(entry.name)
+            state.recorded_in_phase = True
+        case ObservationWithdrawn():
+            if entry.reason == "not_computed":  # a contradicted one went when it was weighed
+                del state.observed[entry.name]
+            state.unchanged.clear()
+        case JudgementMade():
+            state.verdicts[entry.criterion] = Verdict(entry.holds, Quote(entry.quote, entry.turn, "provisional"))
+            state.recorded_in_phase = True
+        case EvidenceWeighed():
+            _weigh(state, entry)
+        case ToolHeld():
+            state.held[entry.call_id] = Use(entry.tool, entry.arguments, entry.commit, now)
+        case ToolStarted():
+            state.held.pop(entry.call_id, None)
+            state.running[entry.call_id] = Use(entry.tool, entry.arguments, entry.commit, now)
+            if entry.commit:
+                state.unchanged.add(entry.tool)
+        case ToolAnswered():
+            state.held.pop(entry.call_id, None)
+            if state.running.pop(entry.call_id, None) is not None and entry.tool in flow.once:
+                state.results.setdefault(entry.tool, []).append(Result(entry.output, entry.ok, entry.refused))
+        case StatementBegun():
+            state.saying[entry.name] = entry.text
+        case StatementHeard():
+            state.saying.pop(entry.name, None)
+            state.heard[entry.name] = entry.text
+        case StatementCut():
+            state.saying.pop(entry.name, None)
+        case ClosingBegan():
+            state.closing = entry.reason
+            state.held.clear()
+        case ProposalRefused() | RuleApplied() | SilenceNoticed() | TimeRanOut():
+            return
+
+
+def _hear(state: EngineState, entry: CallerSaid) -> None:
+    turn = state.turn_of.get(entry.item_id)
+    if turn is None:
+        return
+    state.transcripts[turn] = entry.text
+    for old in [known for known in state.transcripts if known < state.turn - 2 * EARLIER_TURNS]:
+        del state.transcripts[old]
+
+
+def _record(state: EngineState, flow: Flow, entry: ObservationRecorded) -> None:
+    typed = flow.specs[entry.name].adapter.validate_json(json.dumps(entry.value))
+    quote = Quote(entry.quote, entry.turn, "provisional" if entry.kind == "speech" else "confirmed")
+    old = state.observed.get(entry.name)
+    agreed = old.agreed if old is not None and old.json_value == entry.value else None
+    borne_out = old is not None and old.quote.state in ("confirmed", "unverifiable")
+    before = replace(old, before=None) if old is not None and borne_out else old.before if old is not None else None
+    state.observed[entry.name] = Observed(typed, entry.value, entry.kind, quote, agreed, before)
+    state.declined.discard(entry.name)
+    state.recorded_in_phase = True
+    state.unchanged.clear()
+
+
+def _weigh(state: EngineState, entry: EvidenceWeighed) -> None:
+    if entry.of == "verdict":
+        verdict = state.verdicts[entry.subject]
+        if entry.state == "contradicted":
+            del state.verdicts[entry.subject]
+        else:
+            weighed = replace(verdict.quote, state=entry.state, score=entry.score)
+            state.verdicts[entry.subject] = replace(verdict, quote=weighed)
+        return
+    observed = state.observed[entry.subject]
+    if entry.of == "agreement":
+        agreed = observed.agreed
+        taken_back = agreed is None or entry.state == "contradicted"
+        kept = None if agreed is None or taken_back else replace(agreed, state=entry.state, score=entry.score)
+        state.observed[entry.subject] = replace(observed, agreed=kept)
+        return
+    if entry.state != "contradicted":
+        quote = replace(observed.quote, state=entry.state, score=entry.score)
+        state.observed[entry.subject] = replace(observed, quote=quote)
+    elif observed.before is not None:
+        state.observed[entry.subject] = observed.before
+    else:
+        del state.observed[entry.subject]
