@@ -21,6 +21,16 @@ SAME = [
     ("Caffè Però", "caffè però"),
     ("Straße 5", "STRASSE 5"),
     ("It's 5 o'clock, isn't it?", "It's 5 o'clock isn't it"),
+    ("The total is 12 euros.", "The total is twelve euros."),
+    ("The total is twelve euros.", "The total is 12 euros."),
+    ("The total is 26.50 euros.", "The total is twenty-six fifty euros"),
+    ("Il totale è 26,50 euro.", "il totale è ventisei cinquanta euro"),
+    ("Um 7:30 Uhr.", "Um sieben dreißig Uhr"),
+    ("El total son 61 euros.", "El total son sesenta y uno euros."),
+    ("Le total est de 91 euros.", "Le total est de quatre-vingt-onze euros."),
+    ("Son 10.000 euros.", "Son diez mil euros."),
+    ("Ihre Postleitzahl ist 00153.", "Ihre Postleitzahl ist null null eins fünf drei."),
+    ("Call 555 0142, Mayer speaking.", "Call five five five zero one four two, Maier speaking."),
     ("", ""),
     ("…", ""),
 ]
@@ -34,7 +44,18 @@ OTHER = [
     ("The total is 12.50 euros.", "The total is 12.05 euros."),
     ("The total is 12.50 euros.", "The total is 12 50 euros."),
     ("The total is 12 euros.", "The total is 120 euros."),
-    ("The total is 12 euros.", "The total is twelve euros."),
+    ("The total is 12 euros.", "The total is twenty euros."),
+    ("The total is 26.50 euros.", "The total is two thousand six hundred and fifty euros."),
+    ("The total is 2650 euros.", "The total is twenty-six fifty euros."),
+    ("The total is 26.50 euros.", "The total is twenty-six fifteen euros."),
+    ("The total is 12.05 euros.", "The total is twelve fifty euros."),
+    ("The total is 12.05 euros.", "The total is twelve five euros."),
+    ("The total is 26.50 euros.", "The total is not twenty-six fifty euros."),
+    ("El total son 61 euros.", "El total son setenta y uno euros."),
+    ("Le total est de 91 euros.", "Le total est de quatre-vingt-un euros."),
+    ("Ihre Postleitzahl ist 00153.", "Ihre Postleitzahl ist null eins fünf drei."),
+    ("Rooms 5 and 6.", "Rooms five six."),
+    ("È 1 caffè.", "È un caffè."),
     ("Press 1 or 2.", "Press 2 or 1."),
     ("It costs seventeen euros.", "It costs seventy euros."),
     ("Son sesenta euros.", "Son setenta euros."),
@@ -68,6 +89,15 @@ def test_no_number_may_change(numbers: list[int], place: int, other: int) -> Non
     written = " and ".join(f"{number} euros" for number in numbers)
     said = " and ".join(f"{number} euros" for number in spoken)
     assert spoken_as_written(written, said) is (numbers == spoken)
+
+
+DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+
+
+@given(st.text("0123456789", min_size=1, max_size=10), st.text("0123456789", min_size=1, max_size=10))
+def test_digits_read_out_are_the_number_alone(written: str, read: str) -> None:
+    spoken = " ".join(DIGITS[int(digit)] for digit in read)
+    assert spoken_as_written(f"Your code is {written}.", f"your code is {spoken}") is (written == read)
 
 
 def test_key_tells_every_part_apart() -> None:

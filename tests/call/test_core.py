@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Literal, TypeVar
+from typing import Literal, TypeVar, get_args
 
 import pytest
 from hypothesis import given, settings
@@ -25,12 +25,14 @@ from voicebot.call.core import (
     Event,
     Finish,
     Journal,
+    ReconnectModel,
     Stage,
     StartTool,
 )
 from voicebot.call.playback import LOST_MARK_GRACE_S
+from voicebot.engine import entries as engine_entries
 from voicebot.engine.engine import PhaseEngine
-from voicebot.engine.entries import ObservationRecorded, PhaseEntered, ToolStarted
+from voicebot.engine.entries import ObservationRecorded, ObservationWithdrawn, PhaseEntered, ToolStarted
 from voicebot.engine.events import CallContext, ToolFinished
 from voicebot.flow import After, AskAgain, Flow, HangUp, Limits, Observations, Phase, Say, To, ask, it, tool
 
@@ -636,13 +638,12 @@ def phases(call: Call) -> list[str]:
 
 def test_phase_waits_until_its_statement_was_heard() -> None:
     call, effects = telling()
-    assert kinds(effects)[-2:] == ["InsertSaid", "Reply"]
-    call.ends()
+    assert "Reply" not in kinds(effects)  # it would be the second before the caller can answer
     call.wait(2.0)
     assert phases(call) == ["who", "told"]
     effects = call.echo_all()
     assert phases(call) == ["who", "told", "why"]
-    assert kinds(effects) == ["Configure", "Reply"]
+    assert kinds(effects) == ["InsertSaid", "Configure", "Reply"]
 
 
 def test_statement_that_was_talked_over_is_said_again() -> None:
@@ -691,8 +692,8 @@ def test_transcripts_are_kept_whenever_they_come() -> None:
     call.speak()
     call.says("Hello.")
     call.feed(ports.CallerTranscript("u2", "I am Ada."))
-    assert call.entries(entries.CallerUnclear) == [entries.CallerUnclear("u1", "no words")]
-    assert call.entries(entries.CallerSaid) == [entries.CallerSaid("u2", "I am Ada.")]
+    assert call.entries(engine_entries.CallerUnclear) == [engine_entries.CallerUnclear("u1", "no words")]
+    assert call.entries(engine_entries.CallerSaid) == [engine_entries.CallerSaid("u2", "I am Ada.")]
 
 
 def test_keys_are_written_down() -> None:
@@ -910,7 +911,7 @@ def test_hang_up_commits_the_turn_under_way_and_waits_for_its_words() -> None:
     assert kinds(call.feed(ports.TurnCommitted("u1"))) == []
     assert call.feed(ports.CallerTranscript("u1", "Wrong number."))
     assert call.all(Finish) == [Finish("caller_hung_up")]
-    assert call.entries(entries.CallerSaid)[-1].text == "Wrong number."
+    assert call.entries(engine_entries.CallerSaid)[-1].text == "Wrong number."
 
 
 def test_wait_for_last_words_is_bounded() -> None:
@@ -1413,7 +1414,7 @@ class World:
         self.unanswered: set[str] = set()
         self.words_due: list[str] = []
         self.speaking = self.stopped = False
-        self.connected = self.left = self.lost = self.closed = self.done = False
+        self.connected = self.left = self.lost = self.reconnecting = self.closed = self.done = False
         self.must = self.may = False
 
     # ---- what is possible ----
@@ -1425,7 +1426,7 @@ class World:
         elif not (self.left or self.closed):
             acts += [self.press, self.play, self.play, self.hang_up]
         if self.lost:
-            return acts
+            return acts + [self.reconnect] * self.reconnecting
         acts += [self.render] * bool(self.rendering) + [self.transcribe] * bool(self.words_due) + [self.lose]
         if self.connected:
             acts += [self.finish_tool] * bool(self.working)
@@ -1506,6 +1507,7 @@ class World:
 
     def transcribe(self) -> None:
         item_id = self.words_due.pop(0)
+        self.may = True  # what nobody said is taken back and asked for again
         told = ports.CallerTranscript(item_id, "word"), ports.TranscriptFailed(item_id, "no words")
         self.feed(told[self.choose(2)])
 
@@ -1566,8 +1568,17 @@ class World:
         self.feed(ToolFinished(self.working.pop(0), "nine to five", True))
 
     def lose(self) -> None:
-        self.lost, self.reply, self.open_items = True, None, []
-        self.feed(ports.ModelLost("the connection broke", True))
+        if self.reply is not None and not self.cancelled:
+            self.must = self.may = True  # it is owed again, if there is a model again
+        self.lost, self.reply, self.begun, self.cancelled, self.open_items = True, None, False, False, []
+        self.speaking = self.stopped = False
+        self.rendering, self.words_due = [], []
+        self.feed(ports.ModelLost("the connection broke", bool(self.choose(4))))
+
+    def reconnect(self) -> None:
+        self.lost = self.reconnecting = False
+        self.may = True
+        self.feed(ports.ModelReady())
 
     # ---- the judge ----
 
@@ -1575,14 +1586,23 @@ class World:
         batch = self.call.done[self.seen :]
         self.seen = len(self.call.done)
         order = [kind for kind in kinds(batch) if kind in ("AnswerTool", "Configure", "Reply")]
-        assert order == sorted(order), "answers go before the configuration, and that before the reply"
+        restored = any(
+            isinstance(effect, ports.InsertNote) and "was lost for a moment" in effect.text for effect in batch
+        )
+        assert restored or order == sorted(order), "answers go before the configuration, and that before the reply"
         assert order.count("Configure") <= 1
         for effect in batch:
             assert not self.done, f"{effect} after the end"
             self.look_at(effect)
 
     def look_at(self, effect: Effect) -> None:
+        told = isinstance(effect, get_args(ports.ModelCommand)) and not isinstance(effect, ports.AppendAudio)
+        assert not (self.lost and told), "a model that is gone is told something"
         match effect:
+            case ReconnectModel():
+                self.reconnecting = True
+            case ports.InsertCall(call=call):
+                self.unanswered.add(call.call_id)
             case ports.Reply(reply_id=reply_id):
                 assert self.reply is None, "two replies under way at once"
                 assert not (self.speaking and not self.given_up), "the caller is interrupted"
@@ -1613,6 +1633,8 @@ class World:
                 assert not self.closed
                 self.closed = True
                 self.must = False
+            case Journal(entry=ObservationWithdrawn()):
+                self.must = self.call.core.stage is Stage.TALKING
             case Journal(entry=entries.BotSaid(heard_ms=heard_ms, sent_ms=sent_ms)):
                 assert 0 <= heard_ms <= sent_ms
             case Finish():
@@ -1627,6 +1649,8 @@ class World:
 
     def come_to_rest(self) -> None:
         """Everything that is under way comes to its end; then nobody may be owed anything."""
+        if self.lost and self.reconnecting:
+            self.reconnect()
         for _ in range(200):
             if self.done or self.lost:
                 break
@@ -1668,7 +1692,7 @@ def test_any_legal_order_is_survived(choices: list[int], kind: Literal["plain", 
     left = iter(choices)
     world = World(lambda many: next(left, 0) % many, kind)
     world.call.prepare()
-    world.judge()
+    world.feed(ports.ModelReady())
     for _ in range(len(choices) // 2):
         if not world.done:
             world.step()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from typing import Any, get_args
 
 import pytest
@@ -14,15 +14,15 @@ from voicebot.call.entries import (
     BotSaid,
     CallEnded,
     CallerConnected,
-    CallerSaid,
-    CallerUnclear,
     CallOpened,
+    EndAsked,
     Entry,
     FunctionAnswered,
     FunctionCalled,
     KeyPress,
     ModelConnected,
     ModelGone,
+    NoteGiven,
     ReplyFailed,
     StatementNotRendered,
     TokensSpent,
@@ -32,18 +32,27 @@ from voicebot.call.entries import (
     write_entry,
 )
 from voicebot.engine.entries import (
+    CallerSaid,
     CallerTurnTaken,
+    CallerUnclear,
     ClosingBegan,
     EndedReason,
+    EvidenceWeighed,
+    JudgementMade,
+    ObservationConfirmed,
     ObservationDeclined,
     ObservationRecorded,
+    ObservationWithdrawn,
     PhaseEntered,
     ProposalRefused,
+    RuleApplied,
     SilenceNoticed,
     StatementBegun,
     StatementCut,
     StatementHeard,
+    TimeRanOut,
     ToolAnswered,
+    ToolHeld,
     ToolStarted,
 )
 from voicebot.errors import StoreError
@@ -59,6 +68,8 @@ SAMPLES: dict[str, Entry] = {
     "function_called": FunctionCalled("c1", "record", '{"name": {}}'),
     "function_answered": FunctionAnswered("c1", '{"accepted": []}'),
     "key_press": KeyPress("#"),
+    "note_given": NoteGiven("the caller is a regular"),
+    "end_asked": EndAsked(),
     "statement_begun": StatementBegun("total", "The total is 12.50."),
     "statement_heard": StatementHeard("total", "The total is 12.50."),
     "statement_cut": StatementCut("total"),
@@ -72,6 +83,13 @@ SAMPLES: dict[str, Entry] = {
     "caller_turn_taken": CallerTurnTaken(1, "item-1"),
     "observation_recorded": ObservationRecorded("guests", 2, "speech", "two of us", 1),
     "observation_declined": ObservationDeclined("note", "no comment", 1),
+    "observation_confirmed": ObservationConfirmed("guests", "yes", 2),
+    "observation_withdrawn": ObservationWithdrawn("guests", "contradicted"),
+    "judgement_made": JudgementMade("the caller sounded sure", True, "absolutely", 2),
+    "evidence_weighed": EvidenceWeighed("guests", "value", "confirmed", 0.93),
+    "rule_applied": RuleApplied("human", "a person please", 2),
+    "time_ran_out": TimeRanOut("phase"),
+    "tool_held": ToolHeld("call-1", "book", "{}", True),
     "proposal_refused": ProposalRefused("guests", "Input should be a valid integer", 1),
     "tool_started": ToolStarted("call-1", "book", '{"seats": 2}'),
     "tool_answered": ToolAnswered("call-1", "book", "table 4", True, 12),
@@ -100,7 +118,10 @@ def test_damaged_entry_is_a_store_error(kind: str, entry: Entry) -> None:
     for text in ("", "{", "[]", "null", write_entry(entry)[:-1]):
         with pytest.raises(StoreError, match=f"'{kind}' is damaged"):
             read_entry(kind, text)
-    for name in body:
+    defaults = {
+        field.name for field in fields(entry) if field.default is not MISSING or field.default_factory is not MISSING
+    }
+    for name in body.keys() - defaults:
         with pytest.raises(StoreError, match="is damaged"):
             read_entry(kind, json.dumps({other: value for other, value in body.items() if other != name}))
 

@@ -12,8 +12,9 @@ import pytest
 
 from tests.fakes import CALL_SID, START, FakeCore, FakeJournal, FakeLeg, FakeModel
 from voicebot.audio.formats import AudioFormat
+from voicebot.call.author_code import GRACE_S
 from voicebot.call.clips import ClipCache
-from voicebot.call.core import CallCore, Effect, Event, Journal, StartTool
+from voicebot.call.core import CallCore, Effect, EndWanted, Event, Journal, NoteWanted, SayWanted, StartTool
 from voicebot.call.entries import CallOpened, KeyPress
 from voicebot.call.ports import (
     AnswerTool,
@@ -38,9 +39,11 @@ from voicebot.call.ports import (
 )
 from voicebot.call.session import CONNECT_DELAYS_S, HELD_COMMANDS, CallSession
 from voicebot.engine.engine import PhaseEngine
+from voicebot.engine.entries import PhaseEntered
 from voicebot.engine.events import CallContext, ToolFinished
 from voicebot.errors import ModelUnavailableError
-from voicebot.flow import Flow, Observations, Phase, ToolContext, ask, tool
+from voicebot.flow import CallControl, CallEvent, Flow, Observations, Phase, ToolContext, ask, handler, tool
+from voicebot.flow.handlers import Handler
 from voicebot.flow.tools import Tool
 from voicebot.sim.clock import run_virtual
 
@@ -70,6 +73,7 @@ class Call:
         core: FakeCore | CallCore | None = None,
         *,
         tools: Sequence[Tool] = (),
+        handlers: Sequence[Handler] = (),
         reaches: Sequence[FakeModel | ModelUnavailableError] | None = None,
         leg: FakeLeg | None = None,
     ) -> None:
@@ -87,6 +91,7 @@ class Call:
             store=self.journal,
             connect_model=self._reach,
             tools={one.name: one for one in tools},
+            handlers=handlers,
             wall=lambda: START,
             claim_limit_s=CLAIM_LIMIT_S,
         )
@@ -650,7 +655,7 @@ TOOLS = (
 @virtual
 async def test_tool_answers_the_model(name: str, arguments: Mapping[str, object], output: str) -> None:
     call = Call(tools=TOOLS)
-    call.fake.on_connect = [StartTool("c1", name, arguments)]
+    call.fake.on_connect = [StartTool("c1", name, arguments, f"{CALL_SID}:c1")]
     await call.connected()
     await asyncio.sleep(1)
     assert call.finished_tools() == [ToolFinished("c1", output, ok=True)]
@@ -721,6 +726,59 @@ async def test_tool_at_work_ends_with_the_call() -> None:
     assert call.finished_tools() == []
 
 
+@tool
+async def says_at_once(context: ToolContext) -> str:
+    """Say something, and be done before anybody has heard it."""
+    context.say("One moment.")
+    return "done"
+
+
+@tool
+async def says_and_waits(context: ToolContext) -> str:
+    """Say something while it works."""
+    context.say("One moment.")
+    await asyncio.sleep(1)
+    return "done"
+
+
+@tool
+def says_in_its_thread(context: ToolContext) -> str:
+    """Say something from its thread."""
+    context.say("One moment.")
+    return "done"
+
+
+@pytest.mark.parametrize("says", [says_at_once, says_and_waits, says_in_its_thread])
+@virtual
+async def test_words_of_a_tool_come_before_its_answer(says: Tool) -> None:
+    call = Call(tools=[says])
+    call.fake.on_connect = [StartTool("c1", says.name, {})]
+    await call.connected()
+    await asyncio.sleep(2)
+    seen = [event for _, event in call.fake.seen]
+    assert seen == [SayWanted("One moment."), ToolFinished("c1", "done", ok=True)]
+    assert call.fake.seen[0][0] == pytest.approx(0, abs=0.01)
+    await call.hung_up()
+
+
+@virtual
+async def test_tool_that_heeds_nothing_does_not_hold_the_end_up() -> None:
+    @tool(timeout_s=60)
+    async def swallows() -> str:
+        """Go on, whatever comes."""
+        while True:
+            try:
+                await asyncio.sleep(3600)
+            except asyncio.CancelledError:
+                continue
+
+    call = Call(tools=[swallows])
+    call.fake.on_connect = [StartTool("c1", "swallows", {})]
+    await call.connected()
+    call.leg.tell(CallerLeft("hangup"))
+    await call.ended(within_s=GRACE_S + 0.01)
+
+
 async def test_tool_that_hangs_in_its_thread_is_given_up() -> None:
     """In real time: a virtual clock would wait for the thread."""
     release = threading.Event()
@@ -740,6 +798,67 @@ async def test_tool_that_hangs_in_its_thread_is_given_up() -> None:
         assert call.finished_tools()[0].output.startswith("hangs took too long")
     finally:
         release.set()
+
+
+# ---- handlers -------------------------------------------------------------------------------------------------------
+
+
+@virtual
+async def test_handlers_hear_the_journal_and_steer_the_call() -> None:
+    told: list[CallEvent] = []
+
+    @handler("phase", "end")
+    async def steers(event: CallEvent, call: CallControl) -> None:
+        told.append(event)
+        call.say("Welcome.")
+        call.note("The caller is a regular.")
+        call.hang_up()
+
+    call = Call(handlers=[steers])
+    call.fake.engine.known = {"name": "Ada"}
+    call.fake.engine.outcome = lambda: None
+    entered = PhaseEntered("order", None, "start")
+    call.fake.answers[KeyPressed] = lambda event: [Journal(entered, durable=True), PlayAudio(b"!")]
+    assert call.session.handlers is not None
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(call.session.handlers.run())
+        await call.connected()
+        call.leg.tell(KeyPressed("1"))
+        await asyncio.sleep(1)
+        wishes = [event for _, event in call.fake.seen[1:]]
+        assert wishes == [SayWanted("Welcome."), NoteWanted("The caller is a regular."), EndWanted()]
+        await call.hung_up()
+    assert [event.facts for event in told] == [
+        {"name": "order", "previous": None, "cause": "start"},
+        {"reason": "caller_hung_up", "outcome": None, "observations": {"name": "Ada"}},
+    ]
+    assert call.fake.seen[-1][1] == CallerLeft("hangup")
+
+
+@virtual
+async def test_call_that_broke_tells_its_handlers() -> None:
+    told: list[CallEvent] = []
+
+    @handler("end")
+    async def writes_down(event: CallEvent, call: CallControl) -> None:
+        told.append(event)
+
+    call = await Call(handlers=[writes_down]).connected()
+    call.fake.engine.known, call.fake.engine.outcome = {}, lambda: None
+    call.fake.answers[KeyPressed] = fail
+    call.leg.tell(KeyPressed("1"))
+    await broken(call)
+    call.session.failed()
+    assert call.session.handlers is not None
+    await call.session.handlers.run()
+    assert [event.facts["reason"] for event in told] == ["error"]
+
+
+@virtual
+async def test_call_without_handlers_has_none_to_run() -> None:
+    call = await Call().connected()
+    assert call.session.handlers is None
+    await call.hung_up()
 
 
 # ---- errors of ours -------------------------------------------------------------------------------------------------

@@ -75,6 +75,7 @@ def test_heard_utterance_has_all_its_words() -> None:
         say=None,
         complete=True,
         tell_model=False,
+        truncatable=True,
     )
 
 

@@ -19,8 +19,6 @@ from voicebot.call.entries import (
     BotSaid,
     CallEnded,
     CallerConnected,
-    CallerSaid,
-    CallerUnclear,
     CallOpened,
     Entry,
     FunctionAnswered,
@@ -37,9 +35,12 @@ from voicebot.call.entries import (
 )
 from voicebot.delivery.report import MAX_BODY_BYTES, fold_report, posted_body, report_schema, whole_body
 from voicebot.engine.entries import (
+    CallerSaid,
     CallerTurnTaken,
+    CallerUnclear,
     ClosingBegan,
     EndedReason,
+    EvidenceWeighed,
     ObservationDeclined,
     ObservationRecorded,
     PhaseEntered,
@@ -92,6 +93,7 @@ WHOLE: list[tuple[int, Entry]] = [
     (5700, CallerSaid("u1", "I would like to pick up.")),
     (5800, FunctionCalled("c1", "record", '{"mode": …}')),
     (5800, ObservationRecorded("mode", "pickup", "speech", "pick up", 1)),
+    (5800, EvidenceWeighed("mode", "value", "confirmed", 0.9)),
     (5800, ProposalRefused("guests", "this field is not open", 1)),
     (5800, FunctionAnswered("c1", '{"accepted": ["mode"]}')),
     (5800, PhaseEntered("confirm", "order", "criteria")),
@@ -139,6 +141,12 @@ def wall(at_ms: int) -> str:
     return (START + timedelta(milliseconds=at_ms)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def unweighed(kind: str, quote: str | None, turn: int, at_ms: int) -> Json:
+    """Evidence that no transcript could be held against."""
+    claimed = {"kind": kind, "quote": quote, "turn": turn, "at": wall(at_ms)}
+    return {**claimed, "state": "unverifiable", "score": None, "agreed": None}
+
+
 # ---- the whole ----------------------------------------------------------------------------------------------------
 
 
@@ -175,12 +183,22 @@ def test_whole_call_folds_to_its_report() -> None:
                 "note": "refused",
             },
             "evidence": {
-                "mode": {"kind": "speech", "quote": "pick up", "turn": 1, "at": wall(5800)},
+                "mode": {
+                    "kind": "speech",
+                    "state": "confirmed",
+                    "score": 0.9,
+                    "quote": "pick up",
+                    "agreed": None,
+                    "turn": 1,
+                    "at": wall(5800),
+                },
                 "address": None,
-                "guests": {"kind": "speech", "quote": "two", "turn": 2, "at": wall(9000)},
-                "phone": {"kind": "default", "quote": None, "turn": 0, "at": wall(1000)},
-                "note": {"kind": "speech", "quote": "no, thanks", "turn": 2, "at": wall(9000)},
+                "guests": unweighed("speech", "two", 2, 9000),
+                "phone": {**unweighed("default", None, 0, 1000), "state": "confirmed"},
+                "note": unweighed("speech", "no, thanks", 2, 9000),
             },
+            "judgements": [],
+            "rules": [],
             "phases": [
                 {"name": "order", "cause": "start", "entered_at": wall(1000), "left_at": wall(5800)},
                 {"name": "confirm", "cause": "criteria", "entered_at": wall(5800), "left_at": wall(9000)},

@@ -47,9 +47,11 @@ def sample(name: str) -> dict[str, object]:
 
 
 REPLY = client_events.create_reply("e", reply_id="r1", instructions="Ask.", tools=[TOOL], tool_choice="required")
+TEXT = SessionConfig("gpt-realtime-2.1", "marin", AudioFormat.PCMU_8K, None, text=True)
 CLIP = client_events.create_clip("e", key="k1", text="The total is 12.50.", language="en")
 EVENTS: list[tuple[str, type[BaseModel]]] = [
     (client_events.session_update("e", initial_session(CONFIG)), SessionUpdateEvent),
+    (client_events.session_update("e", initial_session(TEXT)), SessionUpdateEvent),
     (client_events.session_update("e", client_events.phase_session("Collect.", [TOOL])), SessionUpdateEvent),
     (client_events.session_update("e", client_events.phase_session("", [])), SessionUpdateEvent),
     (client_events.append_audio("e", b"\x01\x02\x03"), InputAudioBufferAppendEvent),
@@ -61,6 +63,7 @@ EVENTS: list[tuple[str, type[BaseModel]]] = [
     (client_events.truncate_item("e", item_id="item_1", audio_end_ms=1500), ConversationItemTruncateEvent),
     (client_events.answer_call("e", call_id="call_1", output='{"ok":true}'), ConversationItemCreateEvent),
     (client_events.insert_said("e", "Good evening."), ConversationItemCreateEvent),
+    (client_events.insert_heard("e", "Two please."), ConversationItemCreateEvent),
     (client_events.insert_note("e", "The caller pressed 1."), ConversationItemCreateEvent),
 ]
 
@@ -102,10 +105,22 @@ def test_append_is_as_its_sample_with_an_id() -> None:
     assert json.loads(client_events.append_audio("e7", payload)) == {**event, "event_id": "e7"}
 
 
-def test_said_is_as_its_sample_without_place() -> None:
-    event = json.loads(client_events.insert_said("evt_cli_0011", "Of course. May I have your name?"))
-    expected = sample("conversation.item.create_assistant_text")
-    del expected["previous_item_id"]
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        (
+            client_events.insert_said("evt_cli_0011", "Of course. May I have your name?"),
+            "conversation.item.create_assistant_text",
+        ),
+        (
+            client_events.insert_heard("evt_cli_0010", "Hi, I need to move my appointment."),
+            "conversation.item.create_user_text",
+        ),
+    ],
+)
+def test_words_are_as_their_sample_without_id_and_place(text: str, name: str) -> None:
+    event, expected = json.loads(text), sample(name)
+    expected.pop("previous_item_id", None)
     assert isinstance(expected["item"], dict)
     del expected["item"]["id"]
     assert event == expected
@@ -168,6 +183,11 @@ def test_append_carries_every_byte(payload: bytes) -> None:
 @settings(deadline=None)
 @given(st.text(st.characters(codec="utf-8")))
 def test_any_text_survives_as_an_item(text: str) -> None:
-    for build, kind in ((client_events.insert_said, "output_text"), (client_events.insert_note, "input_text")):
+    builds = (
+        (client_events.insert_said, "output_text"),
+        (client_events.insert_heard, "input_text"),
+        (client_events.insert_note, "input_text"),
+    )
+    for build, kind in builds:
         assert json.loads(build("e", text))["item"]["content"] == [{"type": kind, "text": text}]
     assert json.loads(client_events.answer_call("e", call_id="c", output=text))["item"]["output"] == text

@@ -19,6 +19,7 @@ from voicebot.call.ports import (
     CommitAudio,
     ConfigurationRejected,
     Configure,
+    InsertHeard,
     InsertNote,
     InsertSaid,
     ModelCommand,
@@ -320,6 +321,17 @@ def test_caller_events_are_passed_on(event: Json, told: ModelEvent) -> None:
             {
                 "type": "conversation.item.create",
                 "item": {"type": "function_call_output", "call_id": "c1", "output": '{"ok":true}'},
+            },
+        ),
+        (
+            InsertHeard("Two please."),
+            {
+                "type": "conversation.item.create",
+                "item": {
+                    "type": "message",
+                    "role": "user",
+                    "content": [{"type": "input_text", "text": "Two please."}],
+                },
             },
         ),
     ],

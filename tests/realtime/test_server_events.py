@@ -69,6 +69,10 @@ READ = {
     "response.output_audio_transcript.done": wire.OutputTranscriptDone(
         RESPONSE_ID, BOT_ITEM, "Of course. May I have your name?"
     ),
+    "response.output_text.delta": wire.OutputTranscriptDelta(RESPONSE_ID, BOT_ITEM, "The caller wants"),
+    "response.output_text.done": wire.OutputTranscriptDone(
+        RESPONSE_ID, BOT_ITEM, "The caller wants to move an appointment."
+    ),
     "session.created": wire.SessionCreated("sess_C9G8l3zp50uFv4qgxfJ8o", 1795332671.0),
     "session.updated": wire.SessionUpdated(1795332671.0),
 }
@@ -139,15 +143,15 @@ def test_error_without_code_gives_its_type() -> None:
         ("response.audio.done", "response.output_audio.done"),
         ("response.audio_transcript.delta", "response.output_audio_transcript.delta"),
         ("response.audio_transcript.done", "response.output_audio_transcript.done"),
+        ("response.text.delta", "response.output_text.delta"),
+        ("response.text.done", "response.output_text.done"),
     ],
 )
 def test_beta_names_are_read_as_ga(beta: str, ga: str) -> None:
     assert parse(edited(ga, type=beta)) == parse(edited(ga))
 
 
-@pytest.mark.parametrize(
-    "kind", ["conversation.item.created", "response.text.delta", "output_audio_buffer.started", ""]
-)
+@pytest.mark.parametrize("kind", ["conversation.item.created", "output_audio_buffer.started", ""])
 def test_unused_and_unknown_types_are_none(kind: str) -> None:
     assert parse(json.dumps({"type": kind})) is None
 
@@ -180,6 +184,8 @@ def test_unused_and_unknown_types_are_none(kind: str) -> None:
         '{"type": "response.output_audio.delta", "response_id": "r", "item_id": "i", "delta": "AAA"}',
         '{"type": "response.output_audio.delta", "response_id": "r", "item_id": "i", "delta": "è"}',
         '{"type": "response.output_audio_transcript.done", "response_id": "r", "item_id": "i"}',
+        '{"type": "response.output_text.delta", "response_id": "r", "item_id": "i"}',
+        '{"type": "response.output_text.done", "response_id": "r", "item_id": "i", "transcript": "t"}',
     ],
 )
 def test_malformed_events_are_refused(text: str) -> None:

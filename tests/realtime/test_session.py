@@ -57,6 +57,19 @@ def test_whole_session_is_asked_for() -> None:
     }
 
 
+def test_text_asks_for_nothing_that_is_heard() -> None:
+    config = SessionConfig("gpt-realtime-2.1", "cedar", AudioFormat.PCMU_8K, "gpt-transcribe", ("en",), text=True)
+    asked = initial_session(config)
+    assert asked == {
+        "type": "realtime",
+        "output_modalities": ["text"],
+        "audio": {"input": {"turn_detection": None}},
+        "tools": [],
+        "tool_choice": "auto",
+    }
+    assert RealtimeSessionCreateRequest.model_validate(asked, strict=True).output_modalities == ["text"]
+
+
 @pytest.mark.parametrize(("audio_format", "wire_format"), [(AudioFormat.PCM16_24K, PCM), (AudioFormat.PCMU_8K, PCMU)])
 def test_format_is_the_same_both_ways(audio_format: AudioFormat, wire_format: dict[str, object]) -> None:
     asked = session(audio_format).model_dump(exclude_unset=True)

@@ -15,10 +15,12 @@ import pytest
 
 from tests.fakes import START, BreakableStore, FakeLeg, open_sockets
 from voicebot.audio.formats import AudioFormat
+from voicebot.call.handlers import FAREWELL_S
 from voicebot.call.ports import CallerLeft, KeyPressed
 from voicebot.call.session import CallSession
-from voicebot.flow import Flow, Observations, Phase, ask
-from voicebot.flow.loader import load_flow
+from voicebot.flow import CallControl, CallEvent, Flow, Observations, Phase, ask, handler
+from voicebot.flow.handlers import Handler
+from voicebot.flow.loader import LoadedFlow, load_flow
 from voicebot.server.lifecycle import (
     CLAIM_LIMIT_S,
     END_LIMIT_S,
@@ -57,6 +59,7 @@ class House:
 
     calls: Calls
     store: BreakableStore
+    flow: LoadedFlow
     reported: list[float] = field(default_factory=list)
     opened: int = 0
 
@@ -65,7 +68,7 @@ class House:
         self.opened += 1
         record, is_new = await self.store.open_call(record_of(self.opened))
         assert is_new
-        return self.calls.open(record, VISIT)
+        return self.calls.open(record, self.flow)
 
     async def report(self, number: int) -> dict[str, Any]:
         text = await self.store.report(sid(number))
@@ -82,7 +85,9 @@ def record_of(number: int) -> CallRecord:
 
 
 @asynccontextmanager
-async def house(folder: Path, *, url: str = NOBODY, target: str = CRM, link: str | None = None) -> AsyncIterator[House]:
+async def house(
+    folder: Path, *, url: str = NOBODY, target: str = CRM, link: str | None = None, flow: LoadedFlow = VISIT
+) -> AsyncIterator[House]:
     store = await BreakableStore.open(folder / "calls.db")
     calls = Calls(
         store=store,
@@ -92,7 +97,7 @@ async def house(folder: Path, *, url: str = NOBODY, target: str = CRM, link: str
         wall=lambda: START,
         reported=lambda: made.reported.append(asyncio.get_running_loop().time()),
     )
-    made = House(calls, store)
+    made = House(calls, store, flow)
     try:
         yield made
     finally:
@@ -252,6 +257,107 @@ def test_report_that_cannot_be_made_is_logged(tmp_path: Path, caplog: pytest.Log
     virtual(play)
     assert [record.message for record in caplog.records if record.levelno == logging.ERROR] == [
         "a call could not be reported; its journal is kept"
+    ]
+
+
+# ---- handlers -------------------------------------------------------------------------------------------------------
+
+
+def with_handlers(*handlers: Handler) -> LoadedFlow:
+    return load_flow("visit", replace(VISIT.flow, handlers=handlers))
+
+
+def test_handlers_are_told_of_the_end_beside_the_report(tmp_path: Path) -> None:
+    told: list[tuple[object, float]] = []
+
+    @handler("end")
+    async def writes_down(event: CallEvent, call: CallControl) -> None:
+        await asyncio.sleep(2)
+        told.append((event.facts["reason"], asyncio.get_running_loop().time()))
+
+    async def play() -> None:
+        async with house(tmp_path, flow=with_handlers(writes_down)) as made:
+            await made.open()
+            await made.calls.finished()
+            assert made.reported == [pytest.approx(CLAIM_LIMIT_S)]
+
+    virtual(play)
+    assert told == [("never_connected", pytest.approx(CLAIM_LIMIT_S + 2))]
+
+
+def test_handler_that_hangs_holds_no_place(tmp_path: Path) -> None:
+    @handler(timeout_s=30)
+    async def hangs(event: CallEvent, call: CallControl) -> None:
+        await asyncio.sleep(3600)
+
+    async def play() -> None:
+        async with house(tmp_path, flow=with_handlers(hangs)) as made:
+            session = await made.open()
+            await made.open()
+            assert made.calls.full
+            session.hang_up()
+            await asyncio.sleep(0.1)
+            assert len(made.reported) == 1
+            assert not made.calls.full
+            await made.calls.finished()
+            assert asyncio.get_running_loop().time() == pytest.approx(CLAIM_LIMIT_S + FAREWELL_S, abs=0.01)
+
+    virtual(play)
+
+
+def test_end_of_the_process_is_bounded_with_handlers(tmp_path: Path) -> None:
+    @handler(timeout_s=30)
+    async def hangs(event: CallEvent, call: CallControl) -> None:
+        await asyncio.sleep(3600)
+
+    async def play() -> None:
+        async with house(tmp_path, flow=with_handlers(hangs)) as made:
+            await made.open()
+            await asyncio.sleep(0.1)
+            await made.calls.end()
+            assert asyncio.get_running_loop().time() <= 0.11 + END_LIMIT_S
+            assert len(made.reported) == 1
+            await made.calls.finished()
+
+    virtual(play)
+
+
+def test_call_that_breaks_tells_its_handlers(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    told: list[object] = []
+
+    @handler("end")
+    async def writes_down(event: CallEvent, call: CallControl) -> None:
+        told.append(event.facts["reason"])
+
+    async def play() -> None:
+        async with house(tmp_path, flow=with_handlers(writes_down)) as made:
+            session = await made.open()
+            session.core.handle = None  # type: ignore[method-assign,assignment]
+            session.attach(FakeLeg(), "MZ1")
+            await made.calls.finished()
+
+    virtual(play)
+    assert told == ["error"]
+
+
+def test_defect_of_ours_in_the_handlers_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    @handler("end")
+    async def writes_down(event: CallEvent, call: CallControl) -> None:
+        raise AssertionError("it was run")
+
+    async def play() -> None:
+        async with house(tmp_path, flow=with_handlers(writes_down)) as made:
+            session = await made.open()
+            assert session.handlers is not None
+            session.handlers._engine = None  # type: ignore[assignment]
+            session.hang_up()
+            await made.calls.finished()
+            assert len(made.reported) == 1
+            await asyncio.sleep(0.1)
+
+    virtual(play)
+    assert [record.message for record in caplog.records if record.levelno == logging.ERROR] == [
+        "the handlers of a call broke"
     ]
 
 

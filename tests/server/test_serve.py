@@ -292,24 +292,43 @@ async def test_log_of_a_call_holds_nothing_personal(tmp_path: Path) -> None:
         assert secret not in text
 
 
+LEAST = """\
+from voicebot.flow import Flow, Phase
+flow = Flow(goal="Say hello.", phases=[Phase("hello", instructions="Say hello.")])
+"""
+
+
+async def refusal(folder: Path, *arguments: str) -> str:
+    """What a server says that does not start."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "voicebot", "serve", *arguments),
+        cwd=folder,
+        env=environment(TWILIO_AUTH_TOKEN="t", VOICEBOT_PUBLIC_URL=ORIGIN, OPENAI_API_KEY="sk-canary"),
+        stderr=PIPE,
+    )
+    try:
+        async with asyncio.timeout(START_LIMIT_S):
+            _, err = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    assert process.returncode == 2
+    return err.decode()
+
+
+async def test_folder_without_a_flow_is_not_served(tmp_path: Path) -> None:
+    (tmp_path / "flows").mkdir()
+    assert "there is no flow in flows (a flow is a Python file" in await refusal(tmp_path)
+    (tmp_path / "flows" / "broken.py").write_text("flow = 1\n")
+    assert "no flow of flows can be loaded" in await refusal(tmp_path)
+
+
 @pytest.mark.parametrize("arguments", [("--port", "{taken}"), ("--host", "203.0.113.1"), ("--host", "no.such.invalid")])
 async def test_address_that_cannot_be_had_is_one_clear_line(tmp_path: Path, arguments: tuple[str, str]) -> None:
     (tmp_path / "flows").mkdir()
+    (tmp_path / "flows" / "least.py").write_text(LEAST)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "voicebot", "serve", *(one.format(taken=port) for one in arguments)),
-            cwd=tmp_path,
-            env=environment(TWILIO_AUTH_TOKEN="t", VOICEBOT_PUBLIC_URL=ORIGIN, OPENAI_API_KEY="sk-canary"),
-            stderr=PIPE,
-        )
-        try:
-            async with asyncio.timeout(START_LIMIT_S):
-                _, err = await process.communicate()
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
-    assert process.returncode == 2
-    text = err.decode()
+        text = await refusal(tmp_path, *(one.format(taken=port) for one in arguments))
     assert re.fullmatch(r"voicebot: --host, --port: cannot listen on \S+, port \d+: .+\. Choose others, .+\.\n", text)

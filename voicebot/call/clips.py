@@ -9,9 +9,11 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import OrderedDict
+from collections.abc import Iterable, Sequence
 from difflib import SequenceMatcher
 
 from voicebot.audio.formats import AudioFormat
+from voicebot.engine.numerals import in_groups
 
 _MAX_BYTES = 64 * 1024 * 1024
 _SOUNDS_ALIKE = 0.75  # share of equal letters: "Rossi" and "Rosi", "Mayer" and "Maier"
@@ -48,8 +50,22 @@ def clip_key(text: str, *, voice: str, language: str, model: str, audio_format: 
 
 
 def spoken_as_written(text: str, transcript: str) -> bool:
-    """Whether a rendering says what it should: as many words, each the same, a name as near as one spelled by ear."""
+    """Whether a rendering says what it should: as many words, each the same, a name as near as one spelled by ear.
+
+    Where only one of the two has its numbers in digits, they are the same if both are of the same groups ("26.50" and
+    "twenty-six fifty", not "two thousand six hundred and fifty"), or if every digit is read out.
+    """
     wanted, spoken = _words(text), _words(transcript)
+    if _same_words(wanted, spoken):
+        return True
+    if _has_digits(wanted) == _has_digits(spoken):
+        return False
+    if _has_digits(wanted):
+        return any(_same_words(written, in_groups(spoken)) for written in (in_groups(wanted), _read_out(wanted)))
+    return any(_same_words(in_groups(wanted), written) for written in (in_groups(spoken), _read_out(spoken)))
+
+
+def _same_words(wanted: Sequence[str], spoken: Sequence[str]) -> bool:
     return len(wanted) == len(spoken) and all(map(_same_word, wanted, spoken))
 
 
@@ -62,3 +78,12 @@ def _same_word(wanted: str, spoken: str) -> bool:
 
 def _words(text: str) -> list[str]:
     return re.findall(r"\d+(?:[.,:]\d+)*|[^\W\d_]+", text)
+
+
+def _has_digits(words: Iterable[str]) -> bool:
+    return any(word[0].isdecimal() for word in words)
+
+
+def _read_out(words: Sequence[str]) -> list[str]:
+    """The words with every number digit by digit."""
+    return [part for word in words for part in (re.findall(r"\d", word) if word[0].isdecimal() else [word])]

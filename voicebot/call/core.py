@@ -19,10 +19,10 @@ under way is committed and its transcript waited for (bounded). `Finish` is the 
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import get_args
 
 from voicebot.audio.formats import AudioFormat
 from voicebot.engine import events as engine_events
@@ -32,17 +32,21 @@ from voicebot.engine.events import ToolFinished
 from voicebot.flow.model import Say
 
 from . import entries, ports
-from .clips import ClipCache, clip_key, spoken_as_written
+from .clips import ClipCache
 from .entries import Entry
+from .memory import Memory
 from .playback import Playback
 from .speaker import Ended, Speaker
+from .statements import Statements, apology_of, ready_words
 
 CLOSING_LIMIT_S = 20.0  # from the decision to end until the goodbye must be on the line
 GOODBYE_LIMIT_S = 60.0  # from the decision to end, for a goodbye that is being heard
 COMMIT_LIMIT_S = 3.0  # from the end of the caller's speech until the model must have closed the turn
 FAREWELL_LIMIT_S = 3.0  # the longest wait for the last turn's words after the line is closed
 RETRY_DELAYS_S = (0.3, 1.0, 2.5)  # before asking again for a reply that failed
-CLIP_TRIES = 2
+FILLER_AFTER_S = 1.2  # silence while a tool works, before its filler is said
+RECONNECT_LIMIT_S = 12.0  # for another connection to the model, while the caller waits
+RECONNECTIONS = 4  # in one call
 
 
 class Stage(Enum):
@@ -65,11 +69,36 @@ class Journal:
 
 @dataclass(frozen=True, slots=True)
 class StartTool:
-    """Run a tool of the flow; its result comes back as `ToolFinished`."""
+    """Run a tool of the flow; its result comes back as `ToolFinished`. `key` is the same for every try of this use."""
 
     call_id: str
     tool: str
     arguments: Mapping[str, object] = field(hash=False)
+    key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SayWanted:
+    """A tool or a handler of the flow wants these words spoken, exactly."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class NoteWanted:
+    """A handler of the flow has something for the model to heed from the next reply on."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class EndWanted:
+    """A handler of the flow wants the call to end politely."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReconnectModel:
+    """Open another connection to the model; it begins with `ModelReady`, or is lost at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +108,8 @@ class Finish:
     reason: EndedReason
 
 
-Effect = ports.LegCommand | ports.ModelCommand | Journal | StartTool | Finish
-Event = ports.CallerEvent | ports.ModelEvent | ToolFinished
+Effect = ports.LegCommand | ports.ModelCommand | Journal | StartTool | ReconnectModel | Finish
+Event = ports.CallerEvent | ports.ModelEvent | ToolFinished | SayWanted | NoteWanted | EndWanted
 
 _DURABLE = (entries.CallOpened, PhaseEntered, ToolStarted, ClosingBegan, entries.CallEnded)
 
@@ -92,14 +121,6 @@ class _Reply:
     reply_id: str
     cancelled: bool = False
     audible: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class _Rendering:
-    """An exact statement that the model is rendering, for the `tries`-th time."""
-
-    say: Say
-    tries: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +138,7 @@ class CallCore:
         self.engine = engine
         self.stage = Stage.PREPARING
         self.speaker = Speaker(audio_format, Playback())
-        self._format, self._clips, self._model = audio_format, clips, model
+        self._model = model
         self._out: list[Effect] = []
 
         self._configure = False  # the phase changed, and the model does not know it yet
@@ -127,17 +148,25 @@ class CallCore:
         self._failures = 0
         self._retry_at: float | None = None
 
-        self._to_say: deque[Say] = deque()  # exact statements, before any reply
-        self._rendering: dict[str, _Rendering] = {}  # by clip key
+        self._notes: list[str] = []  # for the model, before the next reply
+        self._statements = Statements(engine.flow, clips, model=model, audio_format=audio_format)  # go before any reply
+        self._busy_since: float | None = None  # a tool is at work, and its filler was not said
+        self._prepared = False  # the exact words that may be needed at once are rendered, or about to be
 
         self._caller_speaking = False
+        self._turn_cut = False  # the caller's turn was closed because their time was over
+        self._written = 0  # the caller's turns in text
         self._speech_stopped_at: float | None = None  # of the turn that is not closed yet
         self._unanswered: _Unanswered | None = None
         self._transcripts_due: set[str] = set()
         self._rung = 0
         self._silent_from = 0.0
 
+        self._memory = Memory()  # what a new connection to the model must be told
+        self._model_known = False  # a model was there
         self._model_gone = False
+        self._model_gone_at = 0.0
+        self._reconnections = 0
         self._reason: EndedReason | None = None
         self._close_by: float | None = None
         self._close_at_last = 0.0
@@ -159,6 +188,8 @@ class CallCore:
             self._close_by,
             self._silence_due(),
             self._commit_due(),
+            self._filler_due(),
+            self._reconnect_due(),
         ]
         if self.stage is Stage.TALKING:
             due.append(self.engine.deadline())
@@ -179,6 +210,9 @@ class CallCore:
         if self.stage is Stage.TALKING:
             self._perform(self.engine.on_deadline(now), now)
             self._climb_silence_ladder(now)
+            self._bridge(now)
+        if (due := self._reconnect_due()) is not None and now >= due:
+            self._apologise(now)
         if self._close_by is not None and now >= self._close_by:
             self._leave_or_end(now)
         return self._drain(now)
@@ -194,7 +228,7 @@ class CallCore:
         if self.stage is not Stage.TALKING or self._caller_speaking or self._owed is not None or self._reply:
             return None
         delay_s = self.engine.silence_delay_s(self._rung)
-        if delay_s is None or self.speaker.playback.playing or self.engine.busy or self._to_say:
+        if delay_s is None or self.speaker.playback.playing or self.engine.busy or self._statements.waiting:
             return None
         return max(self._silent_from, self.speaker.playback.quiet_since or 0.0) + delay_s
 
@@ -205,6 +239,32 @@ class CallCore:
         rung, self._rung, self._silent_from = self._rung, self._rung + 1, now
         self._perform(self.engine.handle(engine_events.SilenceLasted(rung), now), now)
 
+    def _filler_due(self) -> float | None:
+        """When a tool that is at work needs words for the caller who waits."""
+        if self._busy_since is None or self.stage is not Stage.TALKING or self._caller_speaking:
+            return None
+        if self._statements.waiting or self.speaker.playback.playing or not self.engine.fillers():
+            return None
+        return max(self._busy_since, self.speaker.playback.quiet_since or 0.0) + FILLER_AFTER_S
+
+    def _bridge(self, now: float) -> None:
+        due = self._filler_due()
+        if due is not None and now >= due:
+            self._busy_since = None
+            self._statements.add(Say(self.engine.fillers()[0]), filler=True)
+
+    def _watch_tools(self, now: float) -> None:
+        """Note when tools begin to work; once none does, words that were to bridge the wait are not needed."""
+        if not self.engine.busy:
+            self._busy_since = None
+            self._statements.drop_fillers()
+        elif self._busy_since is None and not self._statements.bridging:
+            self._busy_since = now
+
+    def _reconnect_due(self) -> float | None:
+        """When the wait for another connection to the model is over."""
+        return self._model_gone_at + RECONNECT_LIMIT_S if self._model_gone and self.stage is Stage.TALKING else None
+
     # ---- life -----------------------------------------------------------------------------------------------------
 
     def prepare(self, opened: entries.CallOpened, now: float) -> list[Effect]:
@@ -212,7 +272,7 @@ class CallCore:
         self._journal(opened)
         opening = self.engine.flow.opening
         if opening is not None:
-            self._have_rendered(opening)
+            self._statements.render([opening])
         return self._drain(now)
 
     def connect(self, stream_sid: str, now: float) -> list[Effect]:
@@ -262,15 +322,25 @@ class CallCore:
                 self._turn_committed(item_id, now)
             case ports.CallerTranscript(item_id=item_id, text=text):
                 self._transcripts_due.discard(item_id)
-                self._journal(entries.CallerSaid(item_id, text))
+                self._memory.heard(item_id, text)
+                self._perform(self.engine.handle(engine_events.CallerTranscribed(item_id, text), now), now)
             case ports.TranscriptFailed(item_id=item_id, reason=reason):
                 self._transcripts_due.discard(item_id)
-                self._journal(entries.CallerUnclear(item_id, reason))
+                self._perform(self.engine.handle(engine_events.TranscriptMissed(item_id, reason), now), now)
             case ports.ReplyEnded():
                 self._reply_ended(event, now)
             case ToolFinished():
                 self._perform(self.engine.handle(event, now), now)
                 self._owe()
+            case SayWanted(text=text):
+                if self.stage is Stage.TALKING:
+                    self._statements.add(Say(text))
+            case NoteWanted(text=text):
+                self._journal(entries.NoteGiven(text))
+                self._notes.append(text)
+            case EndWanted():
+                self._journal(entries.EndAsked())
+                self._perform(self.engine.handle(engine_events.EndWanted(), now), now)
             case ports.ClipRendered():
                 self._clip_rendered(event, now)
             case ports.ClipFailed(key=key, reason=reason):
@@ -278,10 +348,14 @@ class CallCore:
             case ports.KeyPressed(digit=digit):
                 self._journal(entries.KeyPress(digit))
                 self._rung, self._silent_from = 0, now
+                if self.stage is Stage.TALKING:
+                    self._perform(self.engine.handle(engine_events.KeyPressed(digit), now), now)
+            case ports.CallerWrote(text=text):
+                self._caller_wrote(text, now)
             case ports.CallerLeft(reason=reason):
                 self._caller_left(reason, now)
             case ports.ModelReady():
-                self._journal(entries.ModelConnected(self._model))
+                self._model_ready(now)
             case ports.ModelLost():
                 self._model_lost(event, now)
             case ports.ReplyStarted() | ports.ConfigurationRejected() | ports.CallerAudio():
@@ -303,7 +377,7 @@ class CallCore:
             return
         self._out.append(ports.ClearPlayback())
         for ended in self.speaker.cut(now):
-            if ended.say is None:
+            if ended.truncatable:
                 self._out.append(ports.Truncate(ended.entry.item_id, ended.entry.heard_ms))
             self._utterance_ended(ended, now)
 
@@ -315,9 +389,34 @@ class CallCore:
     def _turn_committed(self, item_id: str, now: float) -> None:
         self._caller_speaking, self._silent_from = False, now
         self._transcripts_due.add(item_id)
-        self._perform(self.engine.handle(engine_events.CallerTurnEnded(item_id), now), now)
+        self._memory.turn(item_id)
+        cut, self._turn_cut = self._turn_cut, False
+        self._perform(self.engine.handle(engine_events.CallerTurnEnded(item_id, cut), now), now)
         stopped_at, self._speech_stopped_at = self._speech_stopped_at, None
         self._unanswered = _Unanswered(self.engine.state.turn, now if stopped_at is None else stopped_at)
+        self._owe()
+
+    def _close_turn(self) -> None:
+        """The caller's time is over, whether they have finished or not."""
+        if self._caller_speaking:
+            self._turn_cut = True
+            self._out.append(ports.CommitAudio())
+
+    def _caller_wrote(self, text: str, now: float) -> None:
+        """A turn in text stops the bot as speech does, and is over at once."""
+        if self.stage not in _AUDIBLE:
+            return
+        if not self.speaker.uninterruptible:
+            self._barge_in(now)
+        self._written += 1
+        item_id = f"written-{self._written}"
+        self._out.append(ports.InsertHeard(text))
+        self._rung, self._silent_from = 0, now
+        self._memory.turn(item_id)
+        self._memory.heard(item_id, text)
+        self._perform(self.engine.handle(engine_events.CallerTurnEnded(item_id), now), now)
+        self._perform(self.engine.handle(engine_events.CallerTranscribed(item_id, text), now), now)
+        self._unanswered = _Unanswered(self.engine.state.turn, now)
         self._owe()
 
     def _caller_left(self, how: str, now: float) -> None:
@@ -332,6 +431,7 @@ class CallCore:
 
     def _settle(self, now: float) -> None:
         """Say what is to be said next, if nothing stands in the way; close the line when all has been heard."""
+        self._watch_tools(now)
         if self.stage is Stage.LEAVING:
             if not (self._caller_speaking or self._transcripts_due or self._reply or self.engine.busy):
                 self._end(self._reason or "caller_hung_up", now)
@@ -339,18 +439,18 @@ class CallCore:
         if self.stage not in _AUDIBLE:
             return
         self._play_statements(now)
-        if self._to_say or self._reply is not None or self._caller_speaking or self._retry_at is not None:
+        if self._statements.waiting or self._reply is not None or self._caller_speaking or self._retry_at is not None:
             return
         if self._owed is not None:
-            if not self.engine.busy:
+            if not (self.engine.busy or self._model_gone or self.engine.leaves_when_heard):
                 self._ask_reply(self._owed, now)
         elif self.stage is Stage.CLOSING and not self.speaker.playback.playing:
             self._leave(self._reason or "completed", now)
 
-    def _ask_reply(self, notes: Iterable[str], now: float) -> None:
+    def _ask_reply(self, notes: Sequence[str], now: float) -> None:
         self._out += [ports.InsertSaid(text) for text in self.speaker.untold()]
-        self._out += [ports.InsertNote(note) for note in notes]
-        self._owed = None
+        self._out += [ports.InsertNote(note) for note in (*self._notes, *notes)]
+        self._owed, self._notes = None, []
         self._replies += 1
         self._reply = _Reply(f"reply-{self._replies}")
         tools = self.engine.tools()
@@ -378,6 +478,7 @@ class CallCore:
             self._journal(_spent(event.usage))
         said = reply.audible and not reply.cancelled and event.status == "completed"
         for call in event.calls:
+            self._memory.called(call)
             self._journal(entries.FunctionCalled(call.call_id, call.name, call.arguments))
         if event.calls:
             calls = (engine_events.ToolProposed(call.call_id, call.name, call.arguments) for call in event.calls)
@@ -405,17 +506,61 @@ class CallCore:
             self._retry_at = now + RETRY_DELAYS_S[self._failures - 1]
             self._owe()
         else:
+            self._apologise(now)
+
+    def _apologise(self, now: float) -> None:
+        """The model is of no use any more: exact words that were rendered before are all there is to say."""
+        apology = apology_of(self.engine.flow)
+        payload = None if apology is None else self._statements.payload(apology)
+        if apology is None or payload is None or self.stage not in _AUDIBLE:
             self._leave("model_failed", now)
+            return
+        self._cancel_reply()
+        self.stage, self._reason = Stage.CLOSING, self._reason or "model_failed"
+        self._close_by, self._close_at_last = now + CLOSING_LIMIT_S, now + GOODBYE_LIMIT_S
+        self._owed, self._retry_at, self._caller_speaking = None, None, False
+        self._statements.drop()
+        self._out += self.speaker.play_statement(apology, payload, now)
+
+    # ---- the model's connection -----------------------------------------------------------------------------------
 
     def _model_lost(self, event: ports.ModelLost, now: float) -> None:
+        """The model's connection broke: have another one, which is told all that was heard and done; bounded."""
         self._journal(entries.ModelGone(event.reason, event.retryable))
-        self._model_gone, self._reply, self._caller_speaking = True, None, False
+        for item_id in sorted(self._transcripts_due):
+            self._perform(self.engine.handle(engine_events.TranscriptMissed(item_id, "the model was lost"), now), now)
         self._transcripts_due.clear()
-        if self.stage in _AUDIBLE:
-            self._leave("model_failed", now)
+        self._out += self.speaker.model_lost()
+        may_return = event.retryable and self._model_known and not self._model_gone
+        unheard = self._caller_speaking
+        if self._reply is not None and not self._reply.cancelled:
+            self._owe()
+        self._model_gone, self._model_gone_at, self._reply, self._caller_speaking = True, now, None, False
+        self._speech_stopped_at = None
+        if self.stage is Stage.TALKING and may_return and self._reconnections < RECONNECTIONS:
+            self._reconnections += 1
+            self._out.append(ReconnectModel())
+            if unheard:
+                self._owe("The caller's last words were lost. Ask them to say it again.")
+        elif self.stage in _AUDIBLE:
+            self._apologise(now)
+
+    def _model_ready(self, now: float) -> None:
+        self._journal(entries.ModelConnected(self._model))
+        self._model_known = True
+        if self._model_gone:
+            self._model_gone = False
+            self._configure = False
+            self._out.append(ports.Configure(self.engine.instructions(now), self.engine.tools()))
+            self._out += self._memory.tell()
+            self._statements.again()
 
     def _utterance_ended(self, ended: Ended, now: float) -> None:
         self._journal(ended.entry)
+        self._memory.said(ended.entry.heard_text)
+        if ended.complete and not self._prepared and self.stage is Stage.TALKING:
+            self._prepared = True
+            self._statements.render(ready_words(self.engine.flow))
         if ended.tell_model and ended.entry.heard_text:
             self._out.append(ports.InsertSaid(ended.entry.heard_text))
         if ended.say is not None and ended.say.name:
@@ -427,52 +572,20 @@ class CallCore:
 
     # ---- exact statements -----------------------------------------------------------------------------------------
 
-    def _key(self, say: Say) -> str:
-        flow = self.engine.flow
-        language = flow.languages[0]
-        return clip_key(say.text, voice=flow.voice, language=language, model=self._model, audio_format=self._format)
-
-    def _have_rendered(self, say: Say) -> bytes | None:
-        """The statement's audio, or None while it is being rendered."""
-        key = self._key(say)
-        payload = self._clips.get(key)
-        if payload is None and key not in self._rendering:
-            self._render(key, _Rendering(say))
-        return payload
-
-    def _render(self, key: str, rendering: _Rendering) -> None:
-        self._rendering[key] = rendering
-        self._out.append(ports.RenderClip(key, rendering.say.text, self.engine.flow.languages[0]))
-
     def _play_statements(self, now: float) -> None:
-        while self._to_say:
-            say = self._to_say[0]
-            payload = self._have_rendered(say)
-            if payload is None or (self._caller_speaking and say.interruptible):
+        while self._reply is None or not self._reply.audible or self._reply.cancelled:  # never into a reply's words
+            found = self._statements.take(caller_speaks=self._caller_speaking)
+            if found is None:
                 return
-            self._to_say.popleft()
-            self._out += self.speaker.play_statement(say, payload, now)
+            self._out += self.speaker.play_statement(*found, now)
 
     def _clip_rendered(self, event: ports.ClipRendered, now: float) -> None:
-        rendering = self._rendering.get(event.key)
-        if rendering is None:
-            return
-        if not (event.payload and spoken_as_written(rendering.say.text, event.transcript)):
-            self._clip_failed(event.key, "the rendering says something else", now)
-            return
-        del self._rendering[event.key]
-        self._clips.put(event.key, event.payload)
+        if (problem := self._statements.rendered(event)) is not None:
+            self._clip_failed(event.key, problem, now)
 
     def _clip_failed(self, key: str, reason: str, now: float) -> None:
-        """Try again; then let the model say it in a reply, and write down that it was not exact."""
-        rendering = self._rendering.pop(key, None)
-        if rendering is None:
-            return
-        if rendering.tries < CLIP_TRIES:
-            self._render(key, _Rendering(rendering.say, rendering.tries + 1))
-            return
-        for say in [say for say in self._to_say if self._key(say) == key]:
-            self._to_say.remove(say)
+        """What cannot be rendered the model says in a reply; written down is that it was not exact."""
+        for say in self._statements.failed(key):
             self._journal(entries.StatementNotRendered(say.text, reason))
             self._owe(f"Say exactly this, word for word, and nothing else: {say.text}")
             if say.name:  # a model's own words never count as heard
@@ -489,15 +602,17 @@ class CallCore:
                     self._journal(entry)
                 case engine_events.Answer(call_id=call_id, output=output):
                     self._journal(entries.FunctionAnswered(call_id, output))
-                    self._out.append(ports.AnswerTool(call_id, output))
-                case engine_events.RunTool(call_id=call_id, tool=tool, arguments=arguments):
-                    self._out.append(StartTool(call_id, tool, arguments))
+                    self._out += self._memory.answered(call_id, output)
+                case engine_events.RunTool(call_id=call_id, tool=tool, arguments=arguments, key=key):
+                    self._out.append(StartTool(call_id, tool, arguments, key))
                 case engine_events.ConfigurePhase():
                     self._configure = True
                 case engine_events.SpeakExactly(say=say):
-                    self._to_say.append(say)
+                    self._statements.add(say)
                 case engine_events.AskReply(note=note):
                     self._owe(note)
+                case engine_events.CloseTurn():
+                    self._close_turn()
                 case engine_events.Close(reason=reason, note=note):
                     self._begin_closing(reason, note, now, goodbye_said=goodbye_said)
 
@@ -529,7 +644,7 @@ class CallCore:
             self._utterance_ended(ended, now)
         self.stage, self._close_by = Stage.LEAVING, now + FAREWELL_LIMIT_S
         self._owed, self._retry_at = None, None
-        self._to_say.clear()
+        self._statements.drop()
         self._out.append(ports.CloseLeg())
         if self._caller_speaking:
             self._out.append(ports.CommitAudio())
@@ -549,10 +664,13 @@ class CallCore:
             self._configure = False
             self._out.append(ports.Configure(self.engine.instructions(now), self.engine.tools()))
         self._settle(now)
-        effects, self._out = self._out, []
+        effects, self._out = [*self._out, *self._statements.commands()], []
+        if self._model_gone:  # what it is to know stands in the memory
+            return [effect for effect in effects if not isinstance(effect, _MODEL) or type(effect) is ports.AppendAudio]
         return effects
 
 
+_MODEL = get_args(ports.ModelCommand)
 _AUDIBLE = frozenset({Stage.TALKING, Stage.CLOSING})
 
 

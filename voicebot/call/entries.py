@@ -50,22 +50,6 @@ class ModelGone:
 
 
 @dataclass(frozen=True, slots=True)
-class CallerSaid:
-    """The transcript of the caller's turn `item_id`, which may come late."""
-
-    item_id: str
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class CallerUnclear:
-    """No transcript could be had for this turn."""
-
-    item_id: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
 class BotSaid:
     """The bot spoke. `heard_text` is an estimate from `heard_ms` of `sent_ms`; `exact` marks a clip."""
 
@@ -93,6 +77,18 @@ class FunctionAnswered:
 
     call_id: str
     output: str
+
+
+@dataclass(frozen=True, slots=True)
+class EndAsked:
+    """A handler of the flow wants the call to end."""
+
+
+@dataclass(frozen=True, slots=True)
+class NoteGiven:
+    """A handler of the flow told the model something."""
+
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,12 +141,12 @@ CallEntry = (
     | CallerConnected
     | ModelConnected
     | ModelGone
-    | CallerSaid
-    | CallerUnclear
     | BotSaid
     | FunctionCalled
     | FunctionAnswered
     | KeyPress
+    | NoteGiven
+    | EndAsked
     | TurnAnswered
     | ReplyFailed
     | StatementNotRendered

@@ -48,7 +48,14 @@ class CallerLeft:
     reason: Literal["hangup", "lost"]
 
 
-CallerEvent = CallerAudio | KeyPressed | MarkPlayed | CallerLeft
+@dataclass(frozen=True, slots=True)
+class CallerWrote:
+    """The caller's turn came as text: it is over, and its words are known."""
+
+    text: str
+
+
+CallerEvent = CallerAudio | KeyPressed | MarkPlayed | CallerLeft | CallerWrote
 
 # ---- to the caller's leg ------------------------------------------------------------------------------------------
 
@@ -305,6 +312,20 @@ class InsertSaid:
 
 
 @dataclass(frozen=True, slots=True)
+class InsertHeard:
+    """Put this into the conversation as the caller's words, in text."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class InsertCall:
+    """Put a function call of the past into the conversation; its `AnswerTool` follows."""
+
+    call: ToolCall
+
+
+@dataclass(frozen=True, slots=True)
 class InsertNote:
     """Tell the model something that nobody said aloud (a system item)."""
 
@@ -329,6 +350,8 @@ ModelCommand = (
     | CommitAudio
     | AnswerTool
     | InsertSaid
+    | InsertHeard
+    | InsertCall
     | InsertNote
     | RenderClip
 )

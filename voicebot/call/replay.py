@@ -14,28 +14,39 @@ from typing import get_args
 
 from voicebot.engine.engine import PhaseEngine
 from voicebot.engine.entries import (
+    CallerSaid,
     CallerTurnTaken,
+    CallerUnclear,
     EngineEntry,
     SilenceNoticed,
+    StatementCut,
+    StatementHeard,
+    TimeRanOut,
     ToolAnswered,
 )
 from voicebot.engine.events import (
     CallContext,
+    CallerTranscribed,
     CallerTurnEnded,
     CallStarted,
+    EndWanted,
     EngineEffect,
     EngineEvent,
+    KeyPressed,
     ResponseEnded,
     SilenceLasted,
+    StatementEnded,
     ToolFinished,
     ToolProposed,
+    TranscriptMissed,
     Write,
 )
 from voicebot.flow.model import Flow
 
-from .entries import CallerConnected, Entry, FunctionCalled
+from .entries import CallerConnected, EndAsked, Entry, FunctionCalled, KeyPress
 
 _DECISIONS = get_args(EngineEntry)
+_ROUNDING_S = 0.002
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +89,17 @@ def _decisions(
     flow: Flow, context: CallContext, journal: Sequence[tuple[int, Entry]]
 ) -> Iterator[tuple[int, EngineEntry]]:
     engine = PhaseEngine(flow, context)
-    for at_ms, event in _inputs(journal):
+    calls: list[ToolProposed] = []
+    for (at_ms, entry), following in zip_longest(journal, journal[1:]):
         now = at_ms / 1000
-        yield from _written(at_ms, engine.on_deadline(now))
+        # Times are kept in whole milliseconds: a limit that was reached then is reached now, and no other one is.
+        slack_s = _ROUNDING_S if isinstance(entry, TimeRanOut) else -_ROUNDING_S
+        yield from _written(at_ms, engine.on_deadline(now + slack_s))
+        event = _input(entry, engine)
+        if isinstance(entry, FunctionCalled):  # the calls of one response stand together, and are decided together
+            calls.append(ToolProposed(entry.call_id, entry.name, entry.arguments))
+            if following is None or not isinstance(following[1], FunctionCalled):
+                event, calls = ResponseEnded(tuple(calls)), []
         if event is not None:
             yield from _written(at_ms, engine.handle(event, now))
 
@@ -89,25 +108,27 @@ def _written(at_ms: int, effects: Iterable[EngineEffect]) -> Iterator[tuple[int,
     return ((at_ms, effect.entry) for effect in effects if isinstance(effect, Write))
 
 
-def _inputs(journal: Sequence[tuple[int, Entry]]) -> Iterator[tuple[int, EngineEvent | None]]:
-    """The engine's inputs in order. The calls of one response stand together; every other entry only passes time."""
-    calls: list[ToolProposed] = []
-    for position, (at_ms, entry) in enumerate(journal):
-        if isinstance(entry, FunctionCalled):
-            calls.append(ToolProposed(entry.call_id, entry.name, entry.arguments))
-            following = journal[position + 1][1] if position + 1 < len(journal) else None
-            if not isinstance(following, FunctionCalled):
-                yield at_ms, ResponseEnded(tuple(calls))
-                calls = []
-            continue
-        match entry:
-            case CallerConnected():
-                yield at_ms, CallStarted()
-            case CallerTurnTaken(item_id=item_id):
-                yield at_ms, CallerTurnEnded(item_id)
-            case ToolAnswered(call_id=call_id, output=output, ok=ok):
-                yield at_ms, ToolFinished(call_id, output, ok)
-            case SilenceNoticed(rung=rung):
-                yield at_ms, SilenceLasted(rung)
-            case _:
-                yield at_ms, None
+def _input(entry: Entry, engine: PhaseEngine) -> EngineEvent | None:
+    """The input of the engine that an entry stands for, if it is one."""
+    match entry:
+        case CallerConnected():
+            return CallStarted()
+        case CallerTurnTaken(item_id=item_id, cut=cut):
+            return CallerTurnEnded(item_id, cut)
+        case CallerSaid(item_id=item_id, text=text):
+            return CallerTranscribed(item_id, text)
+        case CallerUnclear(item_id=item_id, reason=reason):
+            return TranscriptMissed(item_id, reason)
+        case KeyPress(digit=digit):
+            return KeyPressed(digit)
+        case ToolAnswered() if entry.call_id in engine.state.running:
+            return ToolFinished(entry.call_id, entry.output, entry.ok, entry.refused, entry.records)
+        case StatementHeard(name=name, text=text):
+            return StatementEnded(name, text, complete=True)
+        case StatementCut(name=name):
+            return StatementEnded(name, engine.state.saying.get(name, ""), complete=False)
+        case SilenceNoticed(rung=rung):
+            return SilenceLasted(rung)
+        case EndAsked():
+            return EndWanted()
+    return None

@@ -3,51 +3,39 @@
 One reader per leg, one timer and one task per running tool; all of them belong to one task group, whose body follows
 the caller. Effects are performed by one task at a time in the order they were decided, by whichever reader brought
 the event, so that in the common case no other task has to wake up.
+
+The flow's handlers are told of every journal entry as it is decided. Their own task is not of this group, since the
+call does not wait for them: whoever runs the session runs `handlers` beside it.
 """
 
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Protocol, get_args
+from typing import get_args
 
 from voicebot.engine.entries import EndedReason
-from voicebot.engine.events import ToolFinished
-from voicebot.errors import LegLostError, ModelUnavailableError, StoreError
-from voicebot.flow.tools import Tool, ToolContext, tool_output
+from voicebot.errors import LegLostError, ModelUnavailableError
+from voicebot.flow.handlers import Handler
+from voicebot.flow.tools import Tool
 from voicebot.store.contract import StoredEntry
 
-from .core import CallCore, Effect, Event, Finish, Journal, Stage, StartTool
-from .entries import CallEnded, CallOpened, Entry, kind_of, write_entry
+from .core import CallCore, Effect, Event, Finish, ReconnectModel, SayWanted, Stage, StartTool
+from .entries import CallEnded, CallOpened
+from .handlers import CallHandlers
+from .journal import CallJournal, JournalStore, Line
 from .ports import AppendAudio, CallerLeft, CallerLeg, LegCommand, ModelCommand, ModelLeg, ModelLost
+from .tool_run import run_tool
+from .wishes import Wishes
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class _Line:
-    """A journal entry on its way to the store."""
-
-    entry: StoredEntry
-    durable: bool
-
 
 CONNECT_DELAYS_S = (0.2, 0.8)  # between tries to reach the model, while the caller is dialling
 HELD_COMMANDS = 1500  # for a model that is not connected yet; audio past it is dropped, oldest first
 _LEG = get_args(LegCommand)
 _MODEL = get_args(ModelCommand)
-
-
-class JournalStore(Protocol):
-    """The part of the store that a running call writes to."""
-
-    async def append(self, call_sid: str, entries: Sequence[StoredEntry], *, durable: bool) -> None:
-        """Add to a call's journal; see the store's contract."""
-        ...
 
 
 class CallSession:
@@ -62,6 +50,7 @@ class CallSession:
         store: JournalStore,
         connect_model: Callable[[], Awaitable[ModelLeg]],
         tools: Mapping[str, Tool],
+        handlers: Sequence[Handler] = (),
         wall: Callable[[], datetime],
         claim_limit_s: float,
     ) -> None:
@@ -69,31 +58,35 @@ class CallSession:
         Args:
             connect_model: opens the model's leg; raises `ModelUnavailableError`.
             tools: the flow's tools by name.
+            handlers: of the flow; `handlers.run` is to be run beside the session.
             wall: the time of day, aware UTC.
             claim_limit_s: how long the call waits for the caller's leg after the webhook.
         """
         self.core, self.call_sid = core, call_sid
         self.ended_reason: EndedReason | None = None
-        self.unwritten: list[StoredEntry] = []  # entries the store did not take; they go with the report
-        self._opened, self._store, self._connect_model = opened, store, connect_model
-        self._tools, self._wall, self._claim_limit_s = tools, wall, claim_limit_s
+        self._opened, self._connect_model = opened, connect_model
+        self._tools, self._claim_limit_s = tools, claim_limit_s
         self._time = asyncio.get_running_loop().time
-        self._began = self._time()
-        self._sequence = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_due = asyncio.Event()
+        self._wishes = Wishes(self._timer_due.set)
+        self.handlers: CallHandlers | None = None
+        if handlers:
+            self.handlers = CallHandlers(handlers, call_sid=call_sid, engine=core.engine, wish=self._wishes.add)
+        self._journal = CallJournal(call_sid, store, wall, self.handlers.told if self.handlers else None)
         self._tasks: asyncio.TaskGroup | None = None
         self._leg: CallerLeg | None = None
         self._stream_sid = ""
         self._leg_came = asyncio.Event()
         self._reached: ModelLeg | None = None  # closed at the end, whatever happens
         self._model: ModelLeg | None = None  # the same, once it has what was held for it
+        self._reconnect = False  # the core wants another connection to the model
         self._held: list[ModelCommand] = []
-        self._pending: list[Effect | _Line] = []
+        self._pending: list[Effect | Line | asyncio.Future[None]] = []
         self._performing = False
         self._tools_at_work: set[asyncio.Task[None]] = set()
         self._abandoned: EndedReason | None = None
         self._over = asyncio.Event()
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_due = asyncio.Event()
 
     # ---- life -----------------------------------------------------------------------------------------------------
 
@@ -131,6 +124,11 @@ class CallSession:
         await self._over.wait()
 
     @property
+    def unwritten(self) -> list[StoredEntry]:
+        """Entries that the store did not take; they go with the report."""
+        return self._journal.unwritten
+
+    @property
     def ending(self) -> EndedReason | None:
         """Why the call has ended or is about to; None while it goes on."""
         if self._leg is None and self._leg_came.is_set():
@@ -146,6 +144,12 @@ class CallSession:
     def hang_up(self) -> None:
         """The phone line says that the call is over: give up waiting for the caller's leg."""
         self._leg_came.set()
+
+    def failed(self) -> None:
+        """The session broke with an error of ours: its last entry says so, unless the call was over."""
+        if self.ended_reason is None:
+            self.ended_reason = "error"
+            self.unwritten.append(self._journal.entry(CallEnded("error")))
 
     async def _caller_side(self) -> None:
         try:
@@ -168,19 +172,44 @@ class CallSession:
                 return
 
     async def _model_side(self) -> None:
+        """Read the model, and the one after it, for as long as the core wants another."""
         leg = await self._reach_model()
-        if leg is None:
-            return
-        self._reached = leg
+        while leg is not None:
+            self._reached = leg
+            await self._give_what_was_held(leg)
+            self._model = leg
+            while self._model is not None:
+                events = await leg.receive()
+                if isinstance(events[-1], ModelLost):
+                    self._model = None  # what follows is held for the next one
+                await self._take(events)
+            await self._performed()
+            if not self._reconnect:
+                return
+            self._reconnect = False
+            await leg.close()
+            leg = await self._reach_model()
+            if leg is not None:
+                await self._tell(leg)
+
+    async def _tell(self, leg: ModelLeg) -> None:
+        """Have the core tell a model that is new to the call what has happened: that goes before the caller's audio."""
+        audio, self._held = self._held, []
+        await self._take(await leg.receive())
+        await self._performed()
+        self._held += audio
+
+    async def _give_what_was_held(self, leg: ModelLeg) -> None:
         while self._held:  # one task at a time writes: until here, the others only hold
             held, self._held = self._held, []
             await leg.send(held)
-        self._model = leg
-        while True:
-            events = await leg.receive()
-            await self._take(events)
-            if isinstance(events[-1], ModelLost):
-                return
+
+    async def _performed(self) -> None:
+        """Wait until what was decided before is done, by whichever task is at it."""
+        reached = asyncio.get_running_loop().create_future()
+        self._pending.append(reached)
+        await self._perform(())
+        await reached
 
     async def _reach_model(self) -> ModelLeg | None:
         delays_s = iter(CONNECT_DELAYS_S)
@@ -204,6 +233,8 @@ class CallSession:
             if self._timer is not None:
                 self._timer.cancel()
                 self._timer = None
+            if wishes := self._wishes.take():
+                await self._take(wishes)
             due, now = self.core.deadline(), self._time()
             if self._abandoned is not None:
                 await self._perform(self.core.abandon(self._abandoned, now))
@@ -245,7 +276,7 @@ class CallSession:
 
     async def _perform(self, effects: Sequence[Effect]) -> None:
         """Perform effects after all that were decided before; returns at once if another task is at it."""
-        self._pending += self._stamped(effects)
+        self._pending += self._journal.stamped(effects)
         self._arm()
         if self._performing:
             return
@@ -257,10 +288,10 @@ class CallSession:
         finally:
             self._performing = False
 
-    async def _perform_batch(self, batch: Sequence[Effect | _Line]) -> None:
-        lines = [line for line in batch if isinstance(line, _Line)]
+    async def _perform_batch(self, batch: Sequence[Effect | Line | asyncio.Future[None]]) -> None:
+        lines = [line for line in batch if isinstance(line, Line)]
         if lines:
-            await self._write(lines)
+            await self._journal.write(lines)
         to_leg = [command for command in batch if isinstance(command, _LEG)]
         if to_leg:
             await self._send_to_leg(to_leg)
@@ -272,6 +303,11 @@ class CallSession:
                 task = self._tasks.create_task(self._run_tool(effect), name=f"tool {effect.tool} {self.call_sid}")
                 self._tools_at_work.add(task)
                 task.add_done_callback(self._tools_at_work.discard)
+            elif isinstance(effect, asyncio.Future):
+                if not effect.done():  # whoever waited may have been cancelled
+                    effect.set_result(None)
+            elif isinstance(effect, ReconnectModel):
+                self._reconnect = True
             elif isinstance(effect, Finish):
                 self.ended_reason = effect.reason
                 self._over.set()
@@ -283,7 +319,7 @@ class CallSession:
             await self._leg.send(commands)
         except LegLostError as exc:
             log.warning("the caller's leg is lost: %s", exc, extra=self._line)
-            self._pending += self._stamped(self.core.handle(CallerLeft("lost"), self._time()))
+            self._pending += self._journal.stamped(self.core.handle(CallerLeft("lost"), self._time()))
 
     async def _send_to_model(self, commands: Sequence[ModelCommand]) -> None:
         if self._model is not None:
@@ -294,63 +330,19 @@ class CallSession:
             audio = next((n for n, command in enumerate(self._held) if isinstance(command, AppendAudio)), 0)
             del self._held[audio]
 
-    # ---- the journal ----------------------------------------------------------------------------------------------
-
-    def _stamped(self, effects: Iterable[Effect]) -> list[Effect | _Line]:
-        """The effects with their journal entries numbered and timed, in the order they were decided."""
-        return [
-            _Line(self._entry(effect.entry), effect.durable) if isinstance(effect, Journal) else effect
-            for effect in effects
-        ]
-
-    def _entry(self, entry: Entry) -> StoredEntry:
-        self._sequence += 1
-        at_ms = round((self._time() - self._began) * 1000)
-        return StoredEntry(self._sequence, kind_of(entry), at_ms, self._wall(), write_entry(entry))
-
-    async def _write(self, lines: Sequence[_Line]) -> None:
-        written = [line.entry for line in lines]
-        try:
-            await self._store.append(self.call_sid, written, durable=any(line.durable for line in lines))
-        except StoreError as exc:
-            # The call goes on; what could not be written goes with the report.
-            log.error("the journal cannot be written: %s", exc, extra=self._line)
-            self.unwritten += written
-
-    def failed(self) -> None:
-        """The session broke with an error of ours: its last entry says so, unless the call was over."""
-        if self.ended_reason is None:
-            self.ended_reason = "error"
-            self.unwritten.append(self._entry(CallEnded("error")))
-
-    # ---- tools ----------------------------------------------------------------------------------------------------
+    # ---- the author's code ----------------------------------------------------------------------------------------
 
     async def _run_tool(self, wanted: StartTool) -> None:
-        tool = self._tools[wanted.tool]
-        arguments = dict(wanted.arguments)
-        if tool.context_parameter is not None:
-            context = self.core.engine.context
-            arguments[tool.context_parameter] = ToolContext(
-                self.call_sid, f"{self.call_sid}:{wanted.call_id}", self.core.engine.values, context.caller
-            )
-        try:
-            async with asyncio.timeout(tool.timeout_s):
-                if inspect.iscoroutinefunction(tool.function):
-                    value = await tool.function(**arguments)
-                else:
-                    value = await asyncio.to_thread(tool.function, **arguments)
-            output, ok = tool_output(value), True
-        except TimeoutError:
-            output, ok = f"{tool.name} took too long; tell the caller, and go on without it", False
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
-                raise
-            output, ok = f"{tool.name} was cancelled; tell the caller, and go on without it", False
-        except (Exception, SystemExit) as exc:  # noqa: BLE001 - the author's code may raise anything; say it in words
-            log.warning("tool %s failed: %s", tool.name, type(exc).__name__, extra=self._line)
-            output, ok = f"{tool.name} failed ({type(exc).__name__}); tell the caller, and go on without it", False
-        await self._take([ToolFinished(wanted.call_id, output, ok)])
+        engine = self.core.engine
+        finished = await run_tool(
+            self._tools[wanted.tool],
+            wanted,
+            call_sid=self.call_sid,
+            caller=engine.context.caller,
+            observations=engine.values,
+            say=lambda words: self._wishes.add(SayWanted(words)),
+        )
+        await self._take([*self._wishes.take(), finished])
 
     @property
     def _line(self) -> dict[str, str]:

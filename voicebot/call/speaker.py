@@ -21,17 +21,24 @@ class _Utterance:
     text: str = ""
     say: Say | None = None  # an exact statement, played by us
     audible: bool = False
+    ended: bool = False
     known_to_model: bool = True
+    model_lost: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """An utterance is over. `say` is set for an exact statement; `tell_model` if its words must still be inserted."""
+    """An utterance is over.
+
+    `say` is set for an exact statement; `tell_model` if its words must still be inserted. `truncatable` says that the
+    model has it as audio of its own, which it can be told to cut.
+    """
 
     entry: BotSaid
     say: Say | None
     complete: bool
     tell_model: bool
+    truncatable: bool
 
 
 class Speaker:
@@ -69,8 +76,9 @@ class Speaker:
     def end(self, item_id: str) -> list[LegCommand]:
         """No more audio of this utterance follows."""
         utterance = self._utterances.get(item_id)
-        if utterance is None or not utterance.audible:
+        if utterance is None or not utterance.audible or utterance.ended:
             return []
+        utterance.ended = True
         return [PlayAudio(b"", end=True), SendMark(self.playback.end(item_id))]
 
     def play_statement(self, say: Say, payload: bytes, now: float) -> list[LegCommand]:
@@ -83,6 +91,15 @@ class Speaker:
         for start in range(0, len(payload), step):
             commands += self.add_audio(item_id, payload[start : start + step], now)
         return commands + self.end(item_id)
+
+    def model_lost(self) -> list[LegCommand]:
+        """The model that spoke is gone: what it said so far is all, and its successor knows nothing of it."""
+        commands: list[LegCommand] = []
+        for item_id, utterance in self._utterances.items():
+            utterance.known_to_model, utterance.model_lost = False, True
+            if not utterance.ended:
+                commands += self.end(item_id)
+        return commands
 
     def untold(self) -> Iterator[str]:
         """Statements under way that the model does not know of yet; from now on it is taken to know them."""
@@ -116,7 +133,8 @@ class Speaker:
             interrupted=interrupted,
             exact=utterance.say is not None,
         )
-        return Ended(entry, utterance.say, heard.complete, not utterance.known_to_model)
+        truncatable = utterance.say is None and not utterance.model_lost
+        return Ended(entry, utterance.say, heard.complete, not utterance.known_to_model, truncatable)
 
 
 def heard_words(text: str, heard_ms: float, sent_ms: float) -> str:

@@ -20,6 +20,7 @@ from voicebot.engine import entries as engine_entries
 from voicebot.engine.engine import PhaseEngine
 from voicebot.engine.entries import EndedReason
 from voicebot.engine.events import CallContext
+from voicebot.engine.state import Observed
 from voicebot.errors import StoreError
 from voicebot.flow.model import Flow
 from voicebot.store.contract import CallRecord, StoredEntry
@@ -52,7 +53,7 @@ def fold_report(record: CallRecord, flow: Flow, journal: Sequence[StoredEntry]) 
     lines = [_Line(read_entry(one.kind, one.body), one.at_ms, _iso(one.wall)) for one in journal]
     engine = PhaseEngine(flow, CallContext(record.call_sid, record.caller, record.called, record.started))
     try:
-        engine.restore((line.entry for line in lines if isinstance(line.entry, _ENGINE)), 0.0)
+        engine.restore(((line.at_ms / 1000, line.entry) for line in lines if isinstance(line.entry, _ENGINE)), 0.0)
         progress, outcome = engine.progress(), engine.outcome()
     except (KeyError, ValidationError) as exc:
         raise StoreError(f"the journal of {record.call_sid} does not fit the flow {record.flow_name}") from exc
@@ -79,7 +80,9 @@ def fold_report(record: CallRecord, flow: Flow, journal: Sequence[StoredEntry]) 
             for name in flow.specs
         },
         "observation_status": {name: engine.status(name) for name in flow.specs},
-        "evidence": _evidence(flow, lines),
+        "evidence": _evidence(flow, engine, lines),
+        "judgements": list(_judgements(engine)),
+        "rules": list(_rules(lines)),
         "phases": list(_phases(lines)),
         "statements": list(_statements(flow, lines)),
         "tools": list(_tools(lines)),
@@ -109,7 +112,10 @@ def posted_body(report: Mapping[str, Any], transcript_url: str | None) -> str:
     by_link = {**data, "transcript": None, "transcript_url": transcript_url}
     unquoted = {
         **by_link,
-        "evidence": {name: found and {**found, "quote": None} for name, found in data["evidence"].items()},
+        "evidence": {
+            name: found and {**found, "quote": None, "agreed": None} for name, found in data["evidence"].items()
+        },
+        "judgements": [{**one, "quote": None} for one in data["judgements"]],
     }
     shortest = {**unquoted, "tools": [], "problems": []}
     bodies = (whole_body({**report, "data": one}) for one in (data, by_link, unquoted, shortest))
@@ -146,15 +152,50 @@ def report_schema(name: str, flow: Flow) -> dict[str, Any]:
 _ENGINE = get_args(engine_entries.EngineEntry)
 
 
-def _evidence(flow: Flow, lines: Sequence[_Line]) -> dict[str, Any]:
+def _evidence(flow: Flow, engine: PhaseEngine, lines: Sequence[_Line]) -> dict[str, Any]:
+    """Where each value came from, and whether the caller's words bear it out; of what was declined, the words."""
     found: dict[str, Any] = dict.fromkeys(flow.specs)
     for line in lines:
         match line.entry:
-            case engine_entries.ObservationRecorded(name=name, kind=kind, quote=quote, turn=turn):
-                found[name] = {"kind": kind, "quote": quote or None, "turn": turn, "at": line.wall}
+            case engine_entries.ObservationRecorded(name=name, value=value):
+                observed = engine.state.observed.get(name)
+                if observed is not None and observed.json_value == value:
+                    found[name] = _testimony(observed, line.wall)
             case engine_entries.ObservationDeclined(name=name, quote=quote, turn=turn) if found[name] is None:
-                found[name] = {"kind": "speech", "quote": quote, "turn": turn, "at": line.wall}
+                declined = {"kind": "speech", "state": "unverifiable", "score": None, "quote": quote, "agreed": None}
+                found[name] = {**declined, "turn": turn, "at": line.wall}
     return found
+
+
+def _testimony(observed: Observed, at: str) -> dict[str, Any]:
+    quote, agreed = observed.quote, observed.agreed
+    return {
+        "kind": observed.kind,
+        "state": _at_last(quote.state),
+        "score": quote.score,
+        "quote": quote.text or None,
+        "agreed": agreed.text if agreed else None,
+        "turn": quote.turn,
+        "at": at,
+    }
+
+
+def _at_last(state: str) -> str:
+    """The state of evidence when no more transcripts come."""
+    return "unverifiable" if state == "provisional" else state
+
+
+def _judgements(engine: PhaseEngine) -> Iterator[dict[str, Any]]:
+    for criterion, verdict in engine.state.verdicts.items():
+        quote = verdict.quote
+        told = {"criterion": criterion, "holds": verdict.holds, "state": _at_last(quote.state), "score": quote.score}
+        yield {**told, "quote": quote.text, "turn": quote.turn}
+
+
+def _rules(lines: Sequence[_Line]) -> Iterator[dict[str, Any]]:
+    for line in lines:
+        if isinstance(line.entry, engine_entries.RuleApplied):
+            yield {"rule": line.entry.rule, "quote": line.entry.quote or None, "at": line.wall}
 
 
 def _phases(lines: Sequence[_Line]) -> Iterator[dict[str, Any]]:
@@ -184,7 +225,7 @@ def _tools(lines: Sequence[_Line]) -> Iterator[dict[str, Any]]:
 
 def _transcript(lines: Sequence[_Line]) -> Iterator[dict[str, Any]]:
     """Who said what, in the order of speaking: a caller's turn stands where it ended, not where its words came."""
-    words = {line.entry.item_id: line.entry.text for line in lines if isinstance(line.entry, call_entries.CallerSaid)}
+    words = {line.entry.item_id: line.entry.text for line in lines if isinstance(line.entry, engine_entries.CallerSaid)}
     for line in lines:
         match line.entry:
             case engine_entries.CallerTurnTaken(item_id=item_id):
@@ -219,6 +260,10 @@ def _problems(lines: Sequence[_Line]) -> Iterator[dict[str, Any]]:
                 yield {"kind": "model_lost", "text": reason, "at": line.wall}
             case call_entries.ReplyFailed(problem=problem):
                 yield {"kind": "reply_failed", "text": problem, "at": line.wall}
+            case engine_entries.ObservationWithdrawn(name=name, reason="contradicted"):
+                yield {"kind": "not_said", "text": f"{name} was taken back: the caller did not say so", "at": line.wall}
+            case engine_entries.ToolAnswered(tool=tool, ok=False, refused=False):
+                yield {"kind": "tool_failed", "text": f"{tool} did not come back with a result", "at": line.wall}
             case call_entries.StatementNotRendered(reason=reason):
                 yield {"kind": "statement_not_exact", "text": reason, "at": line.wall}
 
@@ -255,8 +300,18 @@ def _phase_schema(flow: Flow) -> dict[str, Any]:
     )
 
 
+_STATE = {"enum": ["confirmed", "contradicted", "unverifiable"]}
+_SCORE = {"type": ["number", "null"], "minimum": 0, "maximum": 1}
 _EVIDENCE = _object(
-    {"kind": {"enum": ["speech", "default"]}, "quote": _TEXT_OR_NULL, "turn": _COUNT, "at": _TIME},
+    {
+        "kind": {"enum": list(get_args(engine_entries.EvidenceKind))},
+        "state": _STATE,
+        "score": _SCORE,
+        "quote": _TEXT_OR_NULL,
+        "agreed": _TEXT_OR_NULL,
+        "turn": _COUNT,
+        "at": _TIME,
+    },
 )
 _SAID = _object(
     {
@@ -286,6 +341,20 @@ _FIXED: dict[str, Any] = {
     "observations": {},
     "observation_status": {},
     "evidence": {},
+    "judgements": {
+        "type": "array",
+        "items": _object(
+            {
+                "criterion": {"type": "string"},
+                "holds": {"type": "boolean"},
+                "state": _STATE,
+                "score": _SCORE,
+                "quote": _TEXT_OR_NULL,
+                "turn": _COUNT,
+            }
+        ),
+    },
+    "rules": {"type": "array", "items": _object({"rule": {"type": "string"}, "quote": _TEXT_OR_NULL, "at": _TIME})},
     "phases": {},
     "statements": {
         "type": "array",

@@ -92,6 +92,18 @@ def insert_said(event_id: str, text: str) -> str:
     return _create_item(event_id, {"type": "message", "role": "assistant", "content": content})
 
 
+def insert_heard(event_id: str, text: str) -> str:
+    """`conversation.item.create` of a user message in text."""
+    content = [{"type": "input_text", "text": text}]
+    return _create_item(event_id, {"type": "message", "role": "user", "content": content})
+
+
+def insert_call(event_id: str, *, call_id: str, name: str, arguments: str) -> str:
+    """`conversation.item.create` of a `function_call` of the past, under its own `call_id`."""
+    item = {"type": "function_call", "call_id": call_id, "name": name, "arguments": arguments}
+    return _create_item(event_id, item)
+
+
 def insert_note(event_id: str, text: str) -> str:
     """`conversation.item.create` of a system message."""
     content = [{"type": "input_text", "text": text}]

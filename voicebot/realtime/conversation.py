@@ -216,6 +216,10 @@ class Conversation:
                 put(client_events.answer_call, call_id=call_id, output=output)
             case ports.InsertSaid(text):
                 put(client_events.insert_said, text)
+            case ports.InsertHeard(text):
+                put(client_events.insert_heard, text)
+            case ports.InsertCall(call):
+                put(client_events.insert_call, call_id=call.call_id, name=call.name, arguments=call.arguments)
             case ports.InsertNote(text):
                 put(client_events.insert_note, text)
             case ports.CommitAudio():

@@ -119,7 +119,7 @@ class OutputAudioDone:
 
 @dataclass(frozen=True, slots=True)
 class OutputTranscriptDelta:
-    """`response.output_audio_transcript.delta`."""
+    """`response.output_audio_transcript.delta`, or `response.output_text.delta` of a message that is not spoken."""
 
     response_id: str
     item_id: str
@@ -128,7 +128,7 @@ class OutputTranscriptDelta:
 
 @dataclass(frozen=True, slots=True)
 class OutputTranscriptDone:
-    """`response.output_audio_transcript.done`: all the words of the item."""
+    """`response.output_audio_transcript.done` or `response.output_text.done`: all the words of the item."""
 
     response_id: str
     item_id: str
@@ -173,6 +173,8 @@ _GA_NAMES = {
     "response.audio.done": "response.output_audio.done",
     "response.audio_transcript.delta": "response.output_audio_transcript.delta",
     "response.audio_transcript.done": "response.output_audio_transcript.done",
+    "response.text.delta": "response.output_text.delta",
+    "response.text.done": "response.output_text.done",
 }
 
 
@@ -203,6 +205,10 @@ def _read(kind: str, event: dict[str, object]) -> ServerEvent | None:
         case "response.output_audio_transcript.done":
             words = _text(event, "transcript")
             return OutputTranscriptDone(_text(event, "response_id"), _text(event, "item_id"), words)
+        case "response.output_text.delta":
+            return OutputTranscriptDelta(_text(event, "response_id"), _text(event, "item_id"), _text(event, "delta"))
+        case "response.output_text.done":
+            return OutputTranscriptDone(_text(event, "response_id"), _text(event, "item_id"), _text(event, "text"))
         case "response.created":
             return _response_created(_fields(event, "response"))
         case "response.done":

@@ -17,7 +17,8 @@ class SessionConfig:
 
     `model` is the model's name, on Azure the deployment's. `languages` are ISO 639-1 codes or tags that begin with
     one, the likeliest first. `transcription_model` None leaves the caller's words unwritten. `silence_ms` ends a turn,
-    `prefix_padding_ms` is kept from before its onset, `threshold` is the VAD's, 0 to 1.
+    `prefix_padding_ms` is kept from before its onset, `threshold` is the VAD's, 0 to 1. With `text` the model writes
+    instead of speaking, and the caller's turns are inserted as text: all that has to do with audio is left out.
     """
 
     model: str
@@ -29,13 +30,22 @@ class SessionConfig:
     prefix_padding_ms: int = 300
     threshold: float = 0.5
     noise_reduction: Literal["near_field", "far_field"] | None = None
+    text: bool = False
 
 
 def initial_session(config: SessionConfig) -> dict[str, object]:
     """Make the `session` object of the first `session.update`; later ones carry neither voice nor formats.
 
-    The server's VAD reports turns, and neither creates nor interrupts responses.
+    The server's VAD reports turns, and neither creates nor interrupts responses; in text it is off, as no audio comes.
     """
+    if config.text:
+        return {
+            "type": "realtime",
+            "output_modalities": ["text"],
+            "audio": {"input": {"turn_detection": None}},
+            "tools": [],
+            "tool_choice": "auto",
+        }
     wire_format = _format(config.audio_format)
     return {
         "type": "realtime",

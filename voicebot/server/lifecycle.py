@@ -37,6 +37,7 @@ log = logging.getLogger(__name__)
 CLAIM_LIMIT_S = 15.0  # Twilio opens the stream within a second of the TwiML; its own connect limit is 5 s, two tries
 REPORT_RETRY_S = (0.2, 1.0, 5.0, 15.0)  # the last one again and again
 END_LIMIT_S = 5.0
+_UNREPORTED = "a call could not be reported; its journal is kept"
 
 
 @dataclass(frozen=True)
@@ -132,19 +133,25 @@ class Calls:
             store=self._store,
             connect_model=connect_model,
             tools={name: thing for name, thing in loaded.functions.items() if isinstance(thing, Tool)},
+            handlers=flow.handlers,
             wall=self._wall,
             claim_limit_s=CLAIM_LIMIT_S,
         )
         self._sessions[record.call_sid] = session
-        task = asyncio.create_task(self._live(session, record, loaded), name=f"call {record.call_sid}")
-        self._tasks.add(task)
-        task.add_done_callback(self._forget)
+        self._keep(self._live(session, record, loaded), f"call {record.call_sid}", _UNREPORTED)
+        if session.handlers is not None:  # a task of their own: neither the call nor its report waits for them
+            self._keep(session.handlers.run(), f"handlers {record.call_sid}", "the handlers of a call broke")
         return session
 
-    def _forget(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("a call could not be reported; its journal is kept", exc_info=error)
+    def _keep(self, work: Coroutine[object, object, None], name: str, when_broken: str) -> None:
+        def forget(task: asyncio.Task[None]) -> None:
+            self._tasks.discard(task)
+            if not task.cancelled() and (error := task.exception()) is not None:
+                log.error("%s", when_broken, exc_info=error)
+
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(forget)
 
     async def _live(self, session: CallSession, record: CallRecord, loaded: LoadedFlow) -> None:
         try:
@@ -153,6 +160,8 @@ class Calls:
             log.exception("the call broke", extra={"call_sid": record.call_sid})
             session.failed()
         finally:
+            if session.handlers is not None:
+                session.handlers.leave()
             try:
                 await self._report(session, record, loaded)
             finally:
@@ -186,7 +195,7 @@ class Calls:
         )
 
     async def finished(self) -> None:
-        """Wait until no call is at work."""
+        """Wait until no call is at work, nor a handler of one."""
         while self._tasks:
             await asyncio.wait(self._tasks)
 

@@ -10,10 +10,12 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from aiohttp import web
 
-from voicebot.errors import SettingsError
+from voicebot.errors import FlowError, SettingsError
+from voicebot.flow.loader import FlowShelf, load_folder
 from voicebot.settings import Settings
 
 from .app import CALLS, create_app
@@ -36,8 +38,23 @@ def run_server(settings: Settings, host: str, port: int) -> None:
         runner.run(_serve(settings, host, port))
 
 
+def _loaded(folder: Path) -> FlowShelf:
+    """The flows to serve.
+
+    Raises:
+        FlowError: there is none, so that nobody could be answered.
+    """
+    shelf = load_folder(folder)
+    if not shelf.flows:
+        broken = "; ".join(map(str, shelf.problems))
+        problem = f"no flow of {folder} can be loaded: {broken}" if broken else f"there is no flow in {folder}"
+        raise FlowError(problem, mend="a flow is a Python file that defines `flow`; see `voicebot check`")
+    return shelf
+
+
 async def _serve(settings: Settings, host: str, port: int) -> None:
-    app = await create_app(settings)
+    settings.require_serving()
+    app = await create_app(settings, shelf=_loaded(settings.flows))
     runner = make_runner(app)
     await runner.setup()
     stop = asyncio.Event()

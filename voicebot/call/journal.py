@@ -1,0 +1,78 @@
+"""Writing a call's journal: entries are numbered and timed when they are decided, and written in that order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol, TypeVar
+
+from voicebot.errors import StoreError
+from voicebot.store.contract import StoredEntry
+
+from .core import Journal
+from .entries import Entry, kind_of, write_entry
+
+log = logging.getLogger(__name__)
+
+Other = TypeVar("Other")
+
+
+class JournalStore(Protocol):
+    """The part of the store that a running call writes to."""
+
+    async def append(self, call_sid: str, entries: Sequence[StoredEntry], *, durable: bool) -> None:
+        """Add to a call's journal; see the store's contract."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A journal entry on its way to the store."""
+
+    entry: StoredEntry
+    durable: bool
+
+
+class CallJournal:
+    """The journal of one running call; its time begins now. `unwritten` is what the store did not take."""
+
+    def __init__(
+        self,
+        call_sid: str,
+        store: JournalStore,
+        wall: Callable[[], datetime],
+        told: Callable[[Entry, datetime], None] | None,
+    ) -> None:
+        """`wall`: the time of day, aware UTC. `told`: called with every entry, in order; it must not wait."""
+        self.unwritten: list[StoredEntry] = []
+        self._call_sid, self._store, self._wall, self._told = call_sid, store, wall, told
+        self._time = asyncio.get_running_loop().time
+        self._began = self._time()
+        self._sequence = 0
+
+    def stamped(self, effects: Iterable[Journal | Other]) -> list[Line | Other]:
+        """Effects with their journal entries numbered and timed, in the order they were decided."""
+        return [
+            Line(self.entry(effect.entry), effect.durable) if isinstance(effect, Journal) else effect
+            for effect in effects
+        ]
+
+    def entry(self, entry: Entry) -> StoredEntry:
+        """The next entry of the journal."""
+        self._sequence += 1
+        at_ms, wall = round((self._time() - self._began) * 1000), self._wall()
+        if self._told is not None:
+            self._told(entry, wall)
+        return StoredEntry(self._sequence, kind_of(entry), at_ms, wall, write_entry(entry))
+
+    async def write(self, lines: Sequence[Line]) -> None:
+        """Write entries down; the call goes on without a store, and what it did not take goes with the report."""
+        written = [line.entry for line in lines]
+        try:
+            await self._store.append(self._call_sid, written, durable=any(line.durable for line in lines))
+        except StoreError as exc:
+            log.error("the journal cannot be written: %s", exc, extra={"call_sid": self._call_sid})
+            self.unwritten += written

@@ -1,0 +1,161 @@
+"""Exact statements on their way to the caller: queued, rendered once, taken when they can be played.
+
+A statement waits until it is rendered; renderings that say something else are refused, tried again, and then given up.
+Fillers are statements that only bridge the work of a tool: they are dropped when it is done before they were said.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from voicebot.audio.formats import AudioFormat
+from voicebot.flow.model import AskAgain, Flow, Say
+
+from .clips import ClipCache, clip_key, spoken_as_written
+from .ports import ClipRendered, RenderClip
+
+CLIP_TRIES = 2
+
+_APOLOGIES = {
+    "de": "Es tut mir leid, bei uns ist etwas schiefgegangen. Bitte rufen Sie gleich noch einmal an.",
+    "en": "I am sorry, something has gone wrong on our side. Please call again in a moment.",
+    "es": "Lo siento, algo ha fallado por nuestra parte. Por favor, vuelva a llamar en un momento.",
+    "fr": "Je suis désolé, un problème est survenu de notre côté. Merci de rappeler dans un instant.",
+    "it": "Mi dispiace, qualcosa è andato storto da parte nostra. La preghiamo di richiamare tra poco.",
+    "pt": "Lamento, algo correu mal do nosso lado. Por favor, volte a ligar daqui a pouco.",
+}
+
+
+def apology_of(flow: Flow) -> Say | None:
+    """The last words when the call cannot go on: the flow's, or ours in its language."""
+    words = _APOLOGIES.get(flow.languages[0])
+    return flow.apology or (Say(words) if words else None)
+
+
+def ready_words(flow: Flow) -> list[Say]:
+    """What may have to be said at once: the apology, the silence ladder, fillers of tools, what rules say."""
+    apology = apology_of(flow)
+    texts = [rung.then.text for rung in flow.limits.silence if isinstance(rung.then, AskAgain)]
+    texts += [tool.filler for phase in flow.phases for tool in flow.tools_in(phase)]
+    texts += [phase.commit.tool.filler for phase in flow.phases if phase.commit is not None]
+    texts += [rule.then.text for rule in flow.rules if isinstance(rule.then, Say)]
+    return [*([apology] if apology else ()), *(Say(text) for text in dict.fromkeys(texts) if text)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Rendering:
+    """A statement that the model is rendering, for the `tries`-th time."""
+
+    say: Say
+    tries: int = 1
+
+
+class Statements:
+    """The exact statements of one call."""
+
+    def __init__(self, flow: Flow, clips: ClipCache, *, model: str, audio_format: AudioFormat) -> None:
+        self._flow, self._clips, self._model, self._format = flow, clips, model, audio_format
+        self._queue: deque[Say] = deque()
+        self._fillers: list[Say] = []
+        self._rendering: dict[str, _Rendering] = {}  # by clip key
+        self._out: list[RenderClip] = []
+
+    @property
+    def waiting(self) -> bool:
+        """Whether any is still to be said."""
+        return bool(self._queue)
+
+    @property
+    def bridging(self) -> bool:
+        """Whether a filler was queued since tools began to work."""
+        return bool(self._fillers)
+
+    def add(self, say: Say, *, filler: bool = False) -> None:
+        """Say this after all that was added before."""
+        self._queue.append(say)
+        if filler:
+            self._fillers.append(say)
+
+    def drop(self) -> None:
+        """Nothing is to be said or rendered any more."""
+        self._queue.clear()
+        self._fillers.clear()
+        self._rendering.clear()
+        self._out.clear()
+
+    def drop_fillers(self) -> None:
+        """The tools are done: nothing has to be bridged any more."""
+        for say in self._fillers:
+            if say in self._queue:
+                self._queue.remove(say)
+        self._fillers.clear()
+
+    def payload(self, say: Say) -> bytes | None:
+        """The audio of a statement, if it was rendered."""
+        return self._clips.get(self._key(say))
+
+    def render(self, says: Iterable[Say]) -> None:
+        """Have statements rendered that may be needed later."""
+        for say in says:
+            if self.payload(say) is None and self._key(say) not in self._rendering:
+                self._begin(_Rendering(say))
+
+    def take(self, *, caller_speaks: bool) -> tuple[Say, bytes] | None:
+        """The next statement with its audio; None while it is rendered, or while it waits for the caller to finish."""
+        if not self._queue:
+            return None
+        say = self._queue[0]
+        self.render([say])
+        payload = self.payload(say)
+        if payload is None or (caller_speaks and say.interruptible):
+            return None
+        self._queue.popleft()
+        return say, payload
+
+    def rendered(self, event: ClipRendered) -> str | None:
+        """A rendering came; returns why it cannot be used, if so."""
+        rendering = self._rendering.get(event.key)
+        if rendering is None:
+            return None
+        if not (event.payload and spoken_as_written(rendering.say.text, event.transcript)):
+            return "the rendering says something else"
+        del self._rendering[event.key]
+        self._clips.put(event.key, event.payload)
+        return None
+
+    def failed(self, key: str) -> list[Say]:
+        """A rendering failed: try again; returns the statements that are given up, if it failed too often."""
+        rendering = self._rendering.pop(key, None)
+        if rendering is None:
+            return []
+        if rendering.tries < CLIP_TRIES:
+            self._begin(_Rendering(rendering.say, rendering.tries + 1))
+            return []
+        if any(self._key(say) == key for say in self._fillers):
+            self.drop_fillers()
+        given_up = [say for say in self._queue if self._key(say) == key]
+        for say in given_up:
+            self._queue.remove(say)
+        return given_up
+
+    def again(self) -> None:
+        """Another model is there: what the last one was rendering is asked of it."""
+        for rendering in list(self._rendering.values()):
+            self._begin(rendering)
+
+    def commands(self) -> list[RenderClip]:
+        """What is to be rendered, once."""
+        commands, self._out = self._out, []
+        return commands
+
+    def _begin(self, rendering: _Rendering) -> None:
+        key = self._key(rendering.say)
+        self._rendering[key] = rendering
+        self._out.append(RenderClip(key, rendering.say.text, self._flow.languages[0]))
+
+    def _key(self, say: Say) -> str:
+        flow = self._flow
+        language = flow.languages[0]
+        return clip_key(say.text, voice=flow.voice, language=language, model=self._model, audio_format=self._format)
