@@ -32,20 +32,28 @@ ALLOWED: dict[str, set[str]] = {
         *("audio", "call", "delivery", "engine", "errors", "flow", "json_codec", "realtime", "settings", "store"),
         "telephony",
     },
+    "chat": {"audio", "call", "delivery.report", "engine", "errors", "flow", "realtime", "store.contract"},
     "sim": {"errors"},
-    "cli": {"", "delivery.report", "errors", "flow", "server", "settings", "sim"},
+    "cli": {"", "chat", "delivery.report", "errors", "flow", "server", "settings", "sim"},
     "__main__": {"cli"},
     "": set(),
 }
 
 # The twin judges the product from outside; only these of its modules know it: they start it, or read what it left.
-BRIDGES = {"voicebot.sim.stage", "voicebot.sim.demo", "voicebot.sim.suite"}
+BRIDGES = {
+    *("voicebot.sim.coverage", "voicebot.sim.pytest_plugin"),
+    *("voicebot.sim.stage", "voicebot.sim.demo", "voicebot.sim.suite", "voicebot.sim.suite_lines"),
+    *("voicebot.sim.table", "voicebot.sim.table_call", "voicebot.sim.table_caller"),
+    *("voicebot.sim.table_handlers", "voicebot.sim.table_line"),
+    *("voicebot.sim.table_model", "voicebot.sim.table_referee", "voicebot.sim.table_response"),
+    *("voicebot.sim.table_tools", "voicebot.sim.table_turns", "voicebot.sim.verdict"),
+}
 
 # The neutral words that a leg and the core share know neither flow nor engine.
 NEUTRAL = {
     "voicebot.call.ports": {"audio.formats", "tool_schema"},
     "voicebot.call.playback": set[str](),
-    "voicebot.call.clips": {"audio.formats"},
+    "voicebot.call.clips": {"audio.formats", "engine.numerals"},
 }
 
 # They take values and return values. `flow.loader`, which reads files, stands apart.
@@ -53,7 +61,10 @@ PURE = {
     *(name for name in SOURCES if name.startswith(("voicebot.flow.", "voicebot.engine.", "voicebot.audio."))),
     *(name for name in SOURCES if name.startswith("voicebot.realtime.") and not name.endswith((".leg", ".endpoint"))),
     *("voicebot.telephony.media_streams", "voicebot.telephony.tokens"),
-    *(f"voicebot.call.{name}" for name in ("ports", "entries", "playback", "speaker", "clips", "core", "replay")),
+    *(
+        f"voicebot.call.{name}"
+        for name in ("ports", "entries", "playback", "speaker", "statements", "memory", "clips", "core", "replay")
+    ),
     *("voicebot.errors", "voicebot.json_codec", "voicebot.tool_schema"),
     *("voicebot.flow", "voicebot.engine", "voicebot.audio", "voicebot.realtime", "voicebot.telephony", "voicebot.call"),
 } - {"voicebot.flow.loader"}

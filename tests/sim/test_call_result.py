@@ -59,6 +59,12 @@ def test_interruption_lasts_until_the_bot_is_silent(heard: str, words: list[BotS
         (stream(Played(0, 0, 800), Played(200, 800, 800)), BotSaid("a", 0, 100, complete=False), 1, 1),
         (stream(Played(0, 0, 800), Played(200, 800, 800)), BotSaid("a", 0, 100, complete=True), 1, 0),
         (stream(Played(0, 0, 800), Played(200, 800, 800), clears=(90,)), BotSaid("a", 0, 100, complete=False), 0, 0),
+        (
+            stream(Played(0, 0, 800), Played(200, 800, 800), clears=(80 - 1e-12,)),
+            BotSaid("a", 0, 100, complete=False),
+            0,
+            0,
+        ),
         (stream(Played(0, 0, 800), Played(100, 900, 800)), BotSaid("a", 0, 200, complete=True), 0, 0),
         (stream(Played(0, 0, 1600)), BotSaid("a", 0, 200, complete=True), 0, 0),
     ],

@@ -2,37 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
-from tests.end_to_end.reception import flow
-from voicebot.errors import ScenarioError
-from voicebot.sim.suite import Coverage, Outcome, coverage, run_suite, scenarios_of, write_junit
+from voicebot.errors import FlowError, ScenarioError, UnknownFlowError
+from voicebot.sim.coverage import Point
+from voicebot.sim.suite import Outcome, Plan, call_count, run_suite, scenarios_of, write_junit
 
 FLOWS = Path(__file__).parents[2] / "flows"
 
 
-def outcome(scenario: str, *phases: str, problems: tuple[str, ...] = ()) -> Outcome:
-    steps = tuple(zip((None, *phases), phases, strict=False))
-    return Outcome("visit", scenario, problems, steps, 10.0, 0.5)
-
-
-@pytest.mark.parametrize(
-    ("outcomes", "covered"),
-    [
-        ([], Coverage((0, 2), (0, 1), ("phase reception", "phase bye", "reception → bye"))),
-        ([outcome("short", "reception")], Coverage((1, 2), (0, 1), ("phase bye", "reception → bye"))),
-        ([outcome("short", "reception"), outcome("whole", "reception", "bye")], Coverage((2, 2), (1, 1), ())),
-    ],
-)
-def test_coverage_names_what_was_missed(outcomes: list[Outcome], covered: Coverage) -> None:
-    assert coverage(flow, outcomes) == covered
+def outcome(scenario: str, problems: tuple[str, ...] = ()) -> Outcome:
+    return Outcome("visit", scenario, problems, frozenset(), 10.0, 0.5)
 
 
 def test_junit_holds_every_scenario_and_problem(tmp_path: Path) -> None:
-    write_junit(tmp_path / "j.xml", [outcome("good", "reception"), outcome("bad", problems=("no <report>", "no end"))])
+    write_junit(tmp_path / "j.xml", [outcome("good"), outcome("bad", problems=("no <report>", "no end"))])
     [suite] = ElementTree.parse(tmp_path / "j.xml").getroot()
     assert (suite.get("tests"), suite.get("failures")) == ("2", "1")
     assert [case.get("name") for case in suite] == ["good", "bad"]
@@ -40,13 +29,89 @@ def test_junit_holds_every_scenario_and_problem(tmp_path: Path) -> None:
     assert (failure.get("message"), failure.text) == ("no <report>", "no <report>\nno end")
 
 
-def test_shipped_scenario_plays_in_its_own_process() -> None:
-    first, *rest = run_suite(FLOWS, ["restaurant_ordering"], parallel=2)
-    assert first.problems == ()
-    assert first.steps[0] == (None, "order")
-    assert [one.scenario for one in (first, *rest)] == [
-        one.name for one in scenarios_of(FLOWS, ["restaurant_ordering"])
+def test_junit_tells_variations_apart(tmp_path: Path) -> None:
+    write_junit(tmp_path / "j.xml", [outcome("good"), replace(outcome("good"), seed=7)])
+    [suite] = ElementTree.parse(tmp_path / "j.xml").getroot()
+    assert [case.get("name") for case in suite] == ["good", "good [seed 7]"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder of two flows with three scenarios."""
+    (tmp_path / "visit.py").write_text("from tests.end_to_end.reception import flow\n")
+    scenarios = tmp_path / "scenarios"
+    scenarios.mkdir()
+    (scenarios / "visit.py").write_text(
+        "from tests.end_to_end.reception import HANGS_UP, VISIT\nscenarios = [VISIT, HANGS_UP]\n"
+    )
+    (scenarios / "other.py").write_text(
+        "from dataclasses import replace\nfrom tests.end_to_end.reception import VISIT\n"
+        "scenarios = [replace(VISIT, flow='other')]\n"
+    )
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        ((), [("other", "visit"), ("visit", "visit"), ("visit", "hangs up")]),
+        (("visit",), [("visit", "visit"), ("visit", "hangs up")]),
+        (("visit:hangs up",), [("visit", "hangs up")]),
+        (("visit:hangs up", "visit"), [("visit", "hangs up"), ("visit", "visit")]),
+        (("visit:hangs up", "other"), [("visit", "hangs up"), ("other", "visit")]),
+    ],
+)
+def test_flows_and_scenarios_are_chosen_by_name(folder: Path, names: Sequence[str], found: list[object]) -> None:
+    assert [(one.flow, one.name) for one in scenarios_of(folder, names)] == found
+
+
+def test_unknown_scenario_is_named_with_those_there_are(folder: Path) -> None:
+    with pytest.raises(ScenarioError, match="visit has no scenario 'nope', but visit, hangs up"):
+        scenarios_of(folder, ["visit:nope"])
+
+
+@pytest.mark.parametrize(
+    ("seeds", "quick", "calls"), [((1, 2, 3), False, 8), ((1, 2, 3), True, 6), ((), False, 2), ((), True, 0)]
+)
+def test_plan_counts_its_calls(folder: Path, seeds: tuple[int, ...], quick: bool, calls: int) -> None:
+    assert call_count(Plan(folder, ("visit",), seeds, quick)) == calls
+
+
+def test_whole_path_comes_first_then_the_seeds(folder: Path) -> None:
+    outcomes = list(run_suite(Plan(folder, ("visit",), seeds=tuple(range(1, 27))), parallel=2))
+    assert [(one.scenario, one.seed) for one in outcomes] == [
+        (scenario, seed) for scenario in ("visit", "hangs up") for seed in (None, *range(1, 27))
     ]
+    assert all(Point("transition", "reception → bye") in one.covered for one in outcomes if one.scenario == "visit")
+    assert {one.problems for one in outcomes} == {()}
+
+
+def test_one_variation_needs_no_process_of_its_own(folder: Path) -> None:
+    [outcome] = run_suite(Plan(folder, ("visit:visit",), seeds=(7,), quick=True))
+    assert (outcome.seed, outcome.problems) == (7, ())
+
+
+def test_both_ways_of_playing_cover_the_same(folder: Path) -> None:
+    whole, varied = run_suite(Plan(folder, ("visit:visit",), seeds=(1,)), parallel=1)
+    assert whole.covered == varied.covered != frozenset()
+
+
+def test_flow_that_is_not_there_is_named(folder: Path) -> None:
+    with pytest.raises(UnknownFlowError, match="no flow is named 'other'"):
+        list(run_suite(Plan(folder, ("other",), seeds=(1,), quick=True)))
+
+
+def test_broken_flow_says_more_than_one_that_is_not_there(folder: Path) -> None:
+    (folder / "other.py").write_text("flow =\n")
+    with pytest.raises(FlowError, match=r"other\.py:1: syntax error"):
+        list(run_suite(Plan(folder, ("other",), seeds=(1,), quick=True)))
+
+
+def test_shipped_scenario_plays_in_its_own_process() -> None:
+    names = ("restaurant_ordering:too far", "financial_advisor:no consent")
+    first, second = run_suite(Plan(FLOWS, names, seeds=()), parallel=2)
+    assert first.problems == second.problems == ()
+    assert [one.scenario for one in (first, second)] == ["too far", "no consent"]
 
 
 def test_flow_without_scenarios_is_named(tmp_path: Path) -> None:

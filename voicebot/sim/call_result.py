@@ -175,7 +175,7 @@ def _gaps(stream: StreamRecord) -> list[Gap]:
 
 def _made(gap: Gap, clear_ms: float) -> bool:
     """Whether that `clear` made the silence: the frame that it met in the ear is still heard to its end."""
-    return gap.start_ms - FRAME_MS <= clear_ms <= gap.end_ms
+    return gap.start_ms - FRAME_MS <= round(clear_ms, 3) <= gap.end_ms  # times come from a clock in seconds
 
 
 def _breaks(gap: Gap, said: BotSaid) -> bool:

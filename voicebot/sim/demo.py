@@ -51,7 +51,7 @@ def run_demo(loaded: LoadedFlow, shelf: FlowShelf, *, fast: bool, live: bool, co
         SettingsError: `live` without a key.
     """
     assert loaded.path is not None
-    scenario = load_scenarios(loaded.path.parent / "scenarios" / f"{loaded.name}.py")[0]
+    scenario = load_scenarios(loaded.path.parent / "scenarios", [loaded.name])[0]
     console = Console(highlight=False)
     _introduce(console, loaded, scenario, fast=fast, live=live)
     play = _play(console, scenario, shelf, live=live, codec=codec)
@@ -143,9 +143,9 @@ def _line(entry: Entry) -> tuple[str, str] | None:
     match entry:
         case call_entries.CallerConnected():
             return "", "[dim]the caller is on the line[/]"
-        case call_entries.CallerSaid(text=text):
+        case engine_entries.CallerSaid(text=text):
             return "[bold cyan]caller[/]", escape(text)
-        case call_entries.CallerUnclear():
+        case engine_entries.CallerUnclear():
             return "[bold cyan]caller[/]", "[dim](nothing understood)[/]"
         case call_entries.BotSaid(interrupted=True, text=text, heard_text=heard):
             return "[bold green]bot[/]", f"{escape(heard)} [yellow]✂[/][dim strike]{escape(text[len(heard) :])}[/]"

@@ -1,21 +1,28 @@
 """A rehearsal written down: what the caller says and does, what the model answers, and what must come of it.
 
-A scenario stands beside its flow (`flows/scenarios/NAME.py` holds `scenarios = [Scenario(…), …]`). The caller's words
-reach the model as audio and the model's words reach the caller as audio; a scenario fails if either side hears
-anything else, if a line is left over, or if the report differs from what is expected.
+Scenarios stand beside their flow: `flows/scenarios/NAME.py` holds `scenarios = [Scenario(…), …]`, and `NAME.yaml` says
+the same in fewer words (`scenario_yaml` reads it). The caller's words reach the model as audio and the model's words
+reach the caller as audio; a scenario fails if either side hears anything else, if a line is left over, or if the report
+differs from what is expected.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
+import traceback
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from runpy import run_path
+from types import FrameType
 
 from voicebot.errors import ScenarioError
 
 from .brain import Calls, Output, ScriptedBrain, Turn
 from .caller import HangUp, Hear, Interrupt, Listen, Press, Say, Step, Wait
+
+SUFFIXES = (".py", ".yaml", ".yml")  # of files of scenarios
+_LEFT_ALONE = ("_", ".", "test_")  # as among flows
 
 
 @dataclass(frozen=True)
@@ -30,17 +37,50 @@ class Exchange:
     replies: tuple[tuple[Output, ...], ...] = ()
 
 
+# ---- what the model makes of the caller's words ---------------------------------------------------------------------
+
+
 def noted(**said: tuple[object, str]) -> Calls:
     """The model records these values, each from words of the caller: `noted(name=("Ada", "I am Ada"))`."""
     return Calls("record", {name: {"value": value, "quote": quote} for name, (value, quote) in said.items()})
 
 
+def confirmed(**said: str) -> Calls:
+    """The model records that the caller said yes to what was read back: `confirmed(address="yes, that's right")`."""
+    return Calls("record", {name: {"confirmed": True, "quote": quote} for name, quote in said.items()})
+
+
+def declined(**said: str) -> Calls:
+    """The model records that the caller does not want to tell: `declined(occasion="that's private")`."""
+    return Calls("record", {name: {"declined": True, "quote": quote} for name, quote in said.items()})
+
+
+def judged_as(criterion: str, holds: bool, quote: str) -> Calls:
+    """The model's verdict on a criterion in words, `judged(criterion)` in the flow."""
+    return Calls("judge", {"criterion": " ".join(criterion.split()), "holds": holds, "quote": quote})
+
+
+def rule(name: str, quote: str) -> Calls:
+    """The model applies one of the flow's rules: `rule("human", "I want to talk to a person")`."""
+    return Calls("apply_rule", {"rule": name, "quote": quote})
+
+
+# ---- a scenario -----------------------------------------------------------------------------------------------------
+
+
 @dataclass(frozen=True)
 class Expected:
-    """What the report must say. Only what is given is compared; `observations` by the names it holds.
+    """What the report must say. Only what is given is compared; `observations` and `evidence` by the names they hold.
 
-    `interruptions` counts the bot's utterances that the caller cut short. `statements` are those of the flow's
-    `must_say` that the caller must have heard to their end, with their values in place.
+    Attributes:
+        phases: every phase that was entered, in order.
+        observations: values in JSON form, None for one that is not there.
+        evidence: states of evidence: `{"phone": "confirmed"}`.
+        statements: those of the flow's `must_say`, values in place, that the caller must have heard to their end.
+        tools: the flow's own tools that ran, in the order in which they answered.
+        interruptions: the bot's utterances that the caller cut short.
+        silences: rungs of the silence ladder that were reached.
+        max_response_ms: the longest that the caller may have waited for an answer.
     """
 
     phases: tuple[str, ...] | None = None
@@ -49,11 +89,18 @@ class Expected:
     ended_reason: str | None = None
     interruptions: int | None = None
     statements: tuple[str, ...] = ()
+    evidence: Mapping[str, str] = field(default_factory=dict)
+    tools: tuple[str, ...] | None = None
+    silences: int | None = None
+    max_response_ms: int | None = None
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """One call, from the dialling to the report. `caller_number` is `anonymous` for a withheld number."""
+    """One call, from the dialling to the report.
+
+    `caller_number` is `anonymous` for a withheld number. `place` is the `file:line` where it was written.
+    """
 
     name: str
     flow: str
@@ -62,6 +109,11 @@ class Scenario:
     caller_number: str = "+15550123456"
     called_number: str = "+15550100000"
     title: str = ""
+    place: str = field(default="", compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if not self.place:
+            object.__setattr__(self, "place", _calling_place())
 
     def steps(self) -> tuple[Step, ...]:
         """The caller's script; at its end the caller waits for the other side to hang up."""
@@ -84,18 +136,84 @@ def _words(step: Step | None) -> str | None:
     return step.text if isinstance(step, Say | Interrupt) else None
 
 
-def load_scenarios(path: Path) -> list[Scenario]:
-    """Read a file of scenarios.
+def _calling_place() -> str:
+    """`file:line` of the nearest caller that is a file and not this one; dataclasses are made of text."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and (frame.f_code.co_filename == __file__ or frame.f_code.co_filename.startswith("<")):
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}" if frame is not None else ""
+
+
+# ---- files of scenarios ---------------------------------------------------------------------------------------------
+
+
+def load_scenarios(path: Path, flows: Sequence[str] = ()) -> list[Scenario]:
+    """Read a file of scenarios, or a folder of such files.
+
+    Args:
+        path: a `.py` or a `.yaml` file, or a folder.
+        flows: of a folder, read only `NAME.py` and `NAME.yaml` of these names.
 
     Raises:
-        ScenarioError: there is no such file, or it holds no `scenarios`.
+        ScenarioError: nothing is there, a file is wrong (with file and line), or two scenarios of a flow share a name.
     """
+    paths = [path] if path.suffix in SUFFIXES else _files_in(path, flows)
+    found = [scenario for one in paths for scenario in _read(one)]
+    if not found:
+        raise ScenarioError(f"there are no scenarios in {path}")
+    _refuse_twins(found)
+    return found
+
+
+def _files_in(folder: Path, flows: Sequence[str]) -> Iterator[Path]:
+    if not flows and folder.is_dir():
+        yield from sorted(
+            path for path in folder.glob("*") if path.suffix in SUFFIXES and not path.name.startswith(_LEFT_ALONE)
+        )
+    for name in flows:
+        paths = [path for suffix in SUFFIXES if (path := folder / f"{name}{suffix}").is_file()]
+        if not paths:
+            raise ScenarioError(f"there is no scenario file {folder / name}.py or .yaml")
+        yield from paths
+
+
+def _read(path: Path) -> list[Scenario]:
     if not path.is_file():
         raise ScenarioError(f"there is no scenario file {path}")
-    found = run_path(str(path)).get("scenarios")
+    if path.suffix != ".py":
+        from .scenario_yaml import read_yaml  # only those who write YAML wait for its reader
+
+        return read_yaml(path)
+    return _run(path)
+
+
+def _run(path: Path) -> list[Scenario]:
+    try:
+        found = run_path(str(path)).get("scenarios")
+    except SyntaxError as exc:
+        raise ScenarioError(f"{exc.filename or path}:{exc.lineno or 1}: syntax error: {exc.msg}") from exc
+    except (Exception, SystemExit) as exc:  # an author's file may raise anything; what it raised is said with its line
+        raise ScenarioError(f"{_line_in(path, exc)}: {type(exc).__name__}: {exc}") from exc
     if not isinstance(found, list) or not all(isinstance(one, Scenario) for one in found) or not found:
         raise ScenarioError(f"{path} must hold scenarios = [Scenario(…), …]")
     return found
+
+
+def _line_in(path: Path, error: BaseException) -> str:
+    """`file:line` of the deepest frame inside the author's file."""
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+    return f"{path}:{lines[-1]}" if lines else str(path)
+
+
+def _refuse_twins(scenarios: Iterable[Scenario]) -> None:
+    known: dict[tuple[str, str], Scenario] = {}
+    for one in scenarios:
+        first = known.get((one.flow, one.name))
+        if first is not None:
+            raise ScenarioError(
+                f"{one.place}: {one.flow} has another scenario {one.name!r}, at {first.place} (rename one of them)"
+            )
+        known[one.flow, one.name] = one
 
 
 __all__ = [
@@ -109,6 +227,10 @@ __all__ = [
     "Say",
     "Scenario",
     "Wait",
+    "confirmed",
+    "declined",
+    "judged_as",
     "load_scenarios",
     "noted",
+    "rule",
 ]

@@ -24,9 +24,8 @@ from voicebot.settings import read_settings
 from voicebot.store.contract import Store, StoredEntry
 from voicebot.store.opening import open_store
 
-from .brain import Brain, Says
+from .brain import Brain
 from .call_result import CallResult
-from .caller import Caller
 from .clock import VirtualLoop, wall_clock
 from .crm import CrmSink, Received
 from .line import LineFaults
@@ -36,11 +35,12 @@ from .realtime_quirks import Quirks, Timing
 from .realtime_server import API_KEY, RealtimeServer
 from .realtime_session import RealtimeSession
 from .scenario import Scenario
+from .table_caller import PatientCaller
+from .verdict import VIRTUAL_START, misheard, report_problems
 
 ACCOUNT_SID = "AC" + "0" * 31 + "1"
 AUTH_TOKEN = "twin-auth-token"
 WEBHOOK_SECRET = "whsec_" + base64.b64encode(b"the twin's CRM trusts this secret").decode()
-VIRTUAL_START = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
 REPORT_LIMIT_S = 30.0
 _VIRTUAL_PORT = 8080
 
@@ -69,7 +69,7 @@ class Stage:
             from_=scenario.caller_number,
             account_sid=ACCOUNT_SID,
             auth_token=AUTH_TOKEN,
-            behaviour=Caller(scenario.steps()),
+            behaviour=PatientCaller(scenario.steps()),
             status_url=f"{self.public_url}/twilio/status",
             faults=faults or LineFaults(),
             wall=self.wall,
@@ -234,11 +234,12 @@ async def rehearse(
         *_delivery_problems(rehearsal),
     ]
     if live is None:
+        silences = sum(entry.kind == "silence_noticed" for entry in journal)
         problems += [
             *(f"the model: {problem}" for problem in (*brain.problems, *brain.unconsumed())),
             *(f"towards the model: {problem}" for problem in misconduct),
-            *_misheard(scenario, shelf, result),
-            *(_report_problems(scenario, rehearsal) if received else ()),
+            *misheard(scenario, shelf.get(scenario.flow), result.bot_said),
+            *(report_problems(scenario, rehearsal.report, silences=silences) if received else ()),
         ]
     return Rehearsal(scenario, result, received, tuple(journal), sessions, tuple(problems))
 
@@ -249,63 +250,7 @@ async def _report_or_not(on_stage: Stage) -> None:
         await on_stage.crm.wait_for(1, REPORT_LIMIT_S)
 
 
-def _misheard(scenario: Scenario, shelf: FlowShelf, result: CallResult) -> list[str]:
-    """What the caller heard, decoded from audio alone, against the script: each line once, in order, whole or cut."""
-    opening = shelf.get(scenario.flow).flow.opening
-    lines = [opening.text] if opening is not None else []
-    lines += [
-        output.text
-        for exchange in scenario.exchanges
-        for reply in exchange.replies
-        for output in reply
-        if isinstance(output, Says)
-    ]
-    statements = [_one_line(text) for text in scenario.expected.statements]
-    everything = [said for said in result.bot_said if said.text]
-    heard = [said for said in everything if not any(text.startswith(said.text) for text in statements)]
-    whole = {said.text for said in everything if said.complete and not said.damaged}
-    problems = [f"the caller never heard the statement {text!r}" for text in statements if text not in whole]
-    for number, line in enumerate(lines):
-        wanted = _one_line(line)
-        if number >= len(heard):
-            problems.append(f"the caller never heard: {wanted!r}")
-            continue
-        said = heard[number]
-        if said.damaged or (said.complete and said.text != wanted) or not wanted.startswith(said.text):
-            problems.append(f"the caller heard {said.text!r} instead of {wanted!r}")
-    problems += [f"the caller heard {said.text!r}, which nobody was to say" for said in heard[len(lines) :]]
-    return problems
-
-
 def _delivery_problems(rehearsal: Rehearsal) -> list[str]:
     if len(rehearsal.received) != 1:
         return [f"the CRM received {len(rehearsal.received)} reports instead of one"]
     return [f"the report: {one.problem}" for one in rehearsal.received if not one.verified or one.problem]
-
-
-def _report_problems(scenario: Scenario, rehearsal: Rehearsal) -> list[str]:
-    problems = []
-    report, expected = rehearsal.report, scenario.expected
-    cut = sum(1 for line in report["transcript"] or () if line.get("interrupted"))
-    found = {
-        "phases": tuple(phase["name"] for phase in report["phases"]),
-        "outcome": report["outcome"],
-        "ended_reason": report["ended_reason"],
-        "interruptions": cut,
-    }
-    for name, value in found.items():
-        wanted = getattr(expected, name)
-        if wanted is not None and value != wanted:
-            problems.append(f"{name}: expected {wanted!r}, reported {value!r}")
-    for name, wanted in expected.observations.items():
-        if report["observations"].get(name) != wanted:
-            problems.append(f"{name}: expected {wanted!r}, reported {report['observations'].get(name)!r}")
-    spoken = list(scenario.spoken())
-    reported = [line["text"] for line in report["transcript"] or () if line["speaker"] == "caller" and line["text"]]
-    if reported != [_one_line(text) for text in spoken]:
-        problems.append(f"the transcript has the caller say {reported!r}, but it was {spoken!r}")
-    return problems
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())

@@ -1,0 +1,321 @@
+"""Scenarios in YAML: the same as in Python, and every mistake told with its line."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import get_args
+
+import jsonschema
+import pytest
+
+from voicebot.engine.entries import EvidenceState
+from voicebot.errors import ScenarioError
+from voicebot.flow.loader import load_folder
+from voicebot.sim.brain import Calls, Output, Says
+from voicebot.sim.caller import HangUp, Hear, Interrupt, Listen, Press, Say, Step, Wait
+from voicebot.sim.clock import run_virtual
+from voicebot.sim.scenario import Exchange, Expected, Scenario, confirmed, declined, judged_as, noted, rule
+from voicebot.sim.scenario_form import Entry, Expect, Script, State, scenario_schema
+from voicebot.sim.scenario_yaml import read_yaml
+from voicebot.sim.stage import rehearse
+from voicebot.sim.yaml_tree import read_tree
+
+PAGE = Path(__file__).parents[2] / "flows" / "README.md"
+
+HARBOUR = """\
+- name: terrace
+  title: Two at sunset, and the dog
+  to: "+15550100009"
+  script:
+    - caller: On the third of July, please, for two.
+      means: {day: 2027-07-03, people: 2}
+      quotes: {day: the third of July, people: for two}
+      calls: {free_tables: {day: 2027-07-03, people: 2}}
+      bot: With pleasure. I have a quiet one inside, or the terrace, with a view of the whole harbour.
+    - caller: The terrace! With our dog, if we may.
+      interrupts_after_ms: 3500
+      means: {where: terrace, dog: true}
+      quotes: {where: The terrace, dog: With our dog}
+      bot: You may, both of you. The third of July, two people, one dog, on the terrace. Is that right?
+    - caller: Perfect, yes.
+      means: {accepted: true}
+      quotes: {accepted: "Perfect, yes"}
+      bot: We look forward to all three of you. Goodbye!
+  expect:
+    phases: [wishes, confirm, booked]
+    observations: {people: 2, day: 2027-07-03, where: terrace, dog: true}
+    outcome: booked
+    ended_reason: completed
+    interruptions: 1
+"""
+
+
+def on_the_page(marker: str) -> str:
+    """The Python of the page about flows that holds these words."""
+    return next(
+        code for code in re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL) if marker in code
+    )
+
+
+def read(folder: Path, text: str) -> list[Scenario]:
+    (folder / "harbour.yaml").write_text(text, encoding="utf-8")
+    return read_yaml(folder / "harbour.yaml")
+
+
+def script(*entries: str) -> str:
+    """A file with one scenario; its entries begin on line 3."""
+    return "- name: a\n  script:\n" + "\n".join(f"    - {entry}" for entry in entries) + "\n"
+
+
+# ---- what can be said -----------------------------------------------------------------------------------------------
+
+
+def test_harbour_says_the_same_as_in_python(tmp_path: Path) -> None:
+    page: dict[str, object] = {}
+    exec(compile(on_the_page("terrace = Scenario("), str(PAGE), "exec", dont_inherit=True), page)  # noqa: S102 - our own page
+    assert read(tmp_path, HARBOUR) == page["scenarios"]
+
+
+def test_harbour_plays(tmp_path: Path) -> None:
+    (tmp_path / "harbour.py").write_text(on_the_page("SEATS = "), encoding="utf-8")
+    (scenario,) = read(tmp_path, HARBOUR)
+    assert run_virtual(rehearse(scenario, load_folder(tmp_path))).problems == ()
+
+
+@pytest.mark.parametrize(
+    ("entry", "step"),
+    [
+        ("caller: Yes", Say("Yes")),
+        ("caller: |\n        Well,\n        yes", Say("Well, yes")),
+        ("{caller: Hello, timeout_ms: 500}", Say("Hello", 500)),
+        ("{caller: Wait, interrupts_after_ms: 1200}", Interrupt("Wait", 1200)),
+        ("{caller: Wait, interrupts_after_ms: 0, timeout_ms: 500}", Interrupt("Wait", 0, 500)),
+        ("presses: 12", Press("12")),
+        ("presses: 0042", Press("0042")),
+        ("presses: '*1#'", Press("*1#")),
+        ("{presses: 5, at_once: true}", Press("5", after_bot=False)),
+        ("waits_ms: 9000", Wait(9000)),
+        ("hang up", HangUp()),
+        ("does: hang up", HangUp()),
+        ("hear", Hear()),
+        ("listen", Listen()),
+        ("{does: listen, timeout_ms: 60000}", Listen(60_000)),
+    ],
+)
+def test_caller_can_do_everything(tmp_path: Path, entry: str, step: Step) -> None:
+    (scenario,) = read(tmp_path, script(entry))
+    assert scenario.exchanges == (Exchange(step),)
+
+
+LINE = "For two, yes."
+DOES_EVERYTHING = "{means: {a: 1}, confirms: b, declines: c, judges: {d: false}, asks_rule: e, calls: f, bot: g}"
+
+
+@pytest.mark.parametrize(
+    ("entry", "replies"),
+    [
+        ("bot: Good day", ((Says("Good day"),),)),
+        ("calls: profile", ((Calls("profile"),),)),
+        ("calls: {find: {day: 2027-07-03}, look: {}}", ((Calls("find", {"day": "2027-07-03"}), Calls("look")),)),
+        ("calls: [look, {find: {day: 5}}, look]", ((Calls("look"), Calls("find", {"day": 5}), Calls("look")),)),
+        ("calls: {record: '{broken'}", ((Calls("record", "{broken"),),)),
+        ("{calls: profile, bot: So}", ((Calls("profile"),), (Says("So"),))),
+        (
+            "{bot: Goodbye, then_calls: {end_call: {reason: goal_reached}}}",
+            ((Says("Goodbye"), Calls("end_call", {"reason": "goal_reached"})),),
+        ),
+        ("means: {people: 2}", ((noted(people=(2, LINE)),),)),
+        (
+            "{means: {people: 2, names: [Ada, Bo]}, quotes: {people: For two}}",
+            ((noted(people=(2, "For two"), names=(["Ada", "Bo"], LINE)),),),
+        ),
+        ("means: {order: {value: 2, quote: x}}", ((noted(order=({"value": 2, "quote": "x"}, LINE)),),)),
+        ("confirms: address", ((confirmed(address=LINE),),)),
+        ("declines: [occasion, phone]", ((declined(occasion=LINE, phone=LINE),),)),
+        ("{judges: {all is well: true}, quotes: {all is well: yes}}", ((judged_as("all is well", True, "yes"),),)),
+        ("asks_rule: human", ((rule("human", LINE),),)),
+        (
+            DOES_EVERYTHING,
+            (
+                (
+                    noted(a=(1, LINE)),
+                    confirmed(b=LINE),
+                    declined(c=LINE),
+                    judged_as("d", False, LINE),
+                    rule("e", LINE),
+                    Calls("f"),
+                ),
+                (Says("g"),),
+            ),
+        ),
+        (
+            "responses: [[{calls: find}, {says: Let me look}], [{says: Found}]]",
+            ((Calls("find"), Says("Let me look")), (Says("Found"),)),
+        ),
+    ],
+)
+def test_model_can_do_everything(tmp_path: Path, entry: str, replies: tuple[tuple[Output, ...], ...]) -> None:
+    (scenario,) = read(tmp_path, script(f"caller: {LINE}", entry))
+    assert scenario.exchanges == (Exchange(Say(LINE), replies),)
+
+
+def test_entries_without_a_caller_go_on_with_the_exchange(tmp_path: Path) -> None:
+    (scenario,) = read(
+        tmp_path,
+        script(
+            "bot: Good day!",
+            "caller: Hello\n      calls: profile",
+            "calls: free_tables",
+            "bot: Welcome",
+            "waits_ms: 9000",
+            "bot: Are you there?",
+            "hang up",
+        ),
+    )
+    assert scenario.exchanges == (
+        Exchange(None, ((Says("Good day!"),),)),
+        Exchange(Say("Hello"), ((Calls("profile"),), (Calls("free_tables"),), (Says("Welcome"),))),
+        Exchange(Wait(9000), ((Says("Are you there?"),),)),
+        Exchange(HangUp()),
+    )
+
+
+def test_everything_can_be_expected(tmp_path: Path) -> None:
+    expect = (
+        "  expect: {phases: [a], observations: {total: '26.00', day: 2027-07-03, note: null}, outcome: done,"
+        " ended_reason: completed, interruptions: 0, statements: [The total is 26.00 euro.], tools: [free_tables],"
+        " evidence: {day: confirmed}, silences: 1, max_response_ms: 900}\n"
+    )
+    (scenario,) = read(tmp_path, script("hang up") + expect)
+    assert scenario.expected == Expected(
+        phases=("a",),
+        observations={"total": "26.00", "day": "2027-07-03", "note": None},
+        outcome="done",
+        ended_reason="completed",
+        interruptions=0,
+        statements=("The total is 26.00 euro.",),
+        evidence={"day": "confirmed"},
+        tools=("free_tables",),
+        silences=1,
+        max_response_ms=900,
+    )
+    assert Expect.model_fields.keys() == Expected.__dataclass_fields__.keys()
+
+
+def test_states_of_evidence_are_the_engines() -> None:
+    assert get_args(State) == get_args(EvidenceState)
+
+
+def test_numbers_and_flow_have_defaults(tmp_path: Path) -> None:
+    given = "- {name: b, flow: other, from: anonymous, to: +15550100009, title: T, script: [listen]}\n"
+    short, long = read(tmp_path, script("listen") + given)
+    assert short == Scenario("a", "harbour", (Exchange(Listen()),), Expected())
+    assert long == Scenario(
+        "b", "other", short.exchanges, Expected(), "anonymous", called_number="+15550100009", title="T"
+    )
+    assert [one.place for one in (short, long)] == [f"{tmp_path / 'harbour.yaml'}:{line}" for line in (1, 4)]
+
+
+# ---- mistakes -------------------------------------------------------------------------------------------------------
+
+MISTAKES = [
+    ("", "1: there is no list of scenarios (begin each with `- name: …`)"),
+    ("[]", "1: there is no list of scenarios (begin each with `- name: …`)"),
+    ("name: a", "1: there is no list of scenarios (begin each with `- name: …`)"),
+    ("- name: a\n  script: []", "2: 'script' is empty (fill it, or leave it out)"),
+    ("- title: a\n  script: [listen]", "1: 'name' is missing (add it)"),
+    ("- name: 5\n  script: [listen]", "1: 'name' must be text (put it in quotation marks)"),
+    ("- name: a\n  scirpt: []\n  script: [listen]", "2: there is no 'scirpt' here (did you mean 'script'?)"),
+    (
+        "- name: a\n  zzz: 1\n  script: [listen]",
+        "2: there is no 'zzz' here (there are: name, title, flow, from, to, script, expect)",
+    ),
+    (script("listen") + "  expect:\n    phase: [a]", "5: there is no 'phase' here (did you mean 'phases'?)"),
+    (script("listen") + "  expect:\n    silences: -1", "5: 'silences': input should be greater than or equal to 0"),
+    (script("listen") + "  expect: {evidence: {day: sure}}", "4: 'day': input should be 'provisional', 'confirmed', "),
+    (script("listen", "hangs up"), "4: 'does': input should be 'hang up', 'hear' or 'listen'"),
+    (script("presses: #1"), "3: the text ends before its '#' (put it in quotation marks)"),
+    (script("presses:"), "3: 'presses' says nothing (write something behind it; "),
+    (script("bot: Hi\n      caller:"), "4: 'caller' says nothing (write something behind it; "),
+    (script("listen") + "  expect: {outcome: }", "4: 'outcome' says nothing (write something behind it; "),
+    (script("quotes: {}"), "3: nothing happens in this entry (give it a caller or a bot)"),
+    (script("{}"), "3: nothing happens in this entry (give it a caller or a bot)"),
+    (script("caller: ''"), "3: 'caller' is empty (fill it, or leave it out)"),
+    (script("caller: 5"), "3: 'caller' must be text (put it in quotation marks)"),
+    (script("presses: 12x"), "3: '12x' are no keys of a telephone (use 0-9 * # A-D)"),
+    (script("presses: true"), "3: 'presses' must be text (put it in quotation marks)"),
+    (
+        script("caller: Hi\n      waits_ms: 3"),
+        "3: the caller does two things at once, caller and waits_ms (make them two entries)",
+    ),
+    (script("interrupts_after_ms: 3"), "3: interrupts_after_ms needs words (say them in `caller`)"),
+    (script("caller: Hi\n      interrupts_after_ms: 3s"), "4: 'interrupts_after_ms': input should be a valid number, "),
+    (script("{caller: Hi, at_once: true}"), "3: at_once is about keys (add `presses`, or leave it out)"),
+    (script("{waits_ms: 3, timeout_ms: 3}"), "3: timeout_ms is about a caller who waits for the bot (leave it out)"),
+    (script("{bot: Hi, timeout_ms: 3}"), "3: timeout_ms is about a caller who waits for the bot (leave it out)"),
+    (script("{then_calls: a}"), "3: then_calls stands behind words of the bot, and there are none (use `calls`)"),
+    (script("calls: [a, 5]"), "3: this calls no function (write its name, or {name: {argument: value}})"),
+    (script("calls: {a: }"), "3: this calls no function (write its name, or {name: {argument: value}})"),
+    (script("calls: {a: [1]}"), "3: this calls no function (write its name, or {name: {argument: value}})"),
+    (script("responses: [[{}]]"), "3: this is not one output (write `says: …` or `calls: …` with one function)"),
+    (script("bot: Hi\n      means: {a: 1}"), "3: the caller has said nothing yet that says 'a' (add it to `quotes`)"),
+    (
+        script("caller: Yes, go on\n      means: {a: 1}\n      quotes: {a: Yes, go on}"),
+        "5: 'go on' says nothing (write something behind it; inside of braces, text that holds a comma needs ",
+    ),
+    (
+        script("caller: Yes\n      means: {a: 1}\n      quotes: {b: Yes}"),
+        "3: quotes speaks of 'b', and nothing else here does (add it to `means`)",
+    ),
+    (script("caller: Two things: a pizza"), "3: mapping values are not allowed here (put the text in quotes: "),
+    (script("caller: Room #5"), "3: the text ends before its '#' (put it in quotation marks)"),
+]
+
+
+@pytest.mark.parametrize(("text", "told"), MISTAKES, ids=range(len(MISTAKES)))
+def test_mistake_is_told_with_line_and_advice(tmp_path: Path, text: str, told: str) -> None:
+    with pytest.raises(ScenarioError) as raised:
+        read(tmp_path, text)
+    (line,) = str(raised.value).splitlines()
+    assert line.removeprefix(f"{tmp_path / 'harbour.yaml'}:").startswith(told)
+
+
+def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
+    with pytest.raises(ScenarioError) as raised:
+        read(tmp_path, script("hangs up", "{}") + "  titel: x\n- name: b\n")
+    assert [line.split(":")[1] for line in str(raised.value).splitlines()] == ["3", "4", "5", "6"]
+
+
+def test_unreadable_file_is_told(tmp_path: Path) -> None:
+    (tmp_path / "harbour.yaml").write_bytes(b"- name: \xff")
+    with pytest.raises(ScenarioError, match="is no text in UTF-8"):
+        read_yaml(tmp_path / "harbour.yaml")
+    with pytest.raises(ScenarioError, match="cannot be read: No such file"):
+        read_yaml(tmp_path / "nobody.yaml")
+
+
+# ---- what editors check by ------------------------------------------------------------------------------------------
+
+
+def test_schema_agrees_with_the_reader() -> None:
+    schema = scenario_schema()
+    jsonschema.Draft202012Validator.check_schema(schema)
+    judge = jsonschema.Draft202012Validator(schema)
+    assert judge.is_valid(read_tree(HARBOUR).values)
+    whole = script("hang up", "calls: [a, {b: {c: 1}}]", "presses: 12", "confirms: a", "{does: listen, timeout_ms: 5}")
+    assert judge.is_valid(read_tree(whole).values)
+    for text in (
+        "[]",
+        "- name: a",
+        script("hangs up"),
+        script("caler: Hi"),
+        script("presses: 1x"),
+        script("calls: [5]"),
+    ):
+        assert not judge.is_valid(read_tree(text).values), text
+
+
+def test_schema_explains_every_key() -> None:
+    for form in (Script, Entry, Expect):
+        assert [name for name, key in form.model_fields.items() if not key.description] == []

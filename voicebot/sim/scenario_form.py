@@ -1,0 +1,241 @@
+"""The form of a scenario in YAML: every key an author may write, what it means, and its JSON Schema.
+
+A script is a list of entries. One that begins with the caller (`caller: …`, `presses: …`, `waits_ms: …`, `hang up`)
+opens an exchange; what else it says, and the entries behind it without a caller, are the model's responses to it.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self, TypeAlias
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    TypeAdapter,
+    model_validator,
+)
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core import PydanticCustomError, core_schema
+
+from .caller import TIMEOUT_MS
+from .scenario import Scenario
+
+Deed = Literal["hang up", "hear", "listen"]
+State = Literal["provisional", "confirmed", "contradicted", "unverifiable"]  # of evidence, as reports name it
+COMMA = "write something behind it; inside of braces, text that holds a comma needs quotation marks"
+
+
+def mistake(problem: str, mend: str, *, key: str = "") -> PydanticCustomError:
+    """An error whose context says what is wrong, how to mend it, and with which key, if it is one."""
+    return PydanticCustomError("script", "{problem}", {"problem": problem, "mend": mend, "key": key})
+
+
+# ---- short ways of writing ------------------------------------------------------------------------------------------
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _listed(given: object) -> object:
+    return [given] if isinstance(given, str) else given
+
+
+def _deed(given: object) -> object:
+    return {"does": given} if isinstance(given, str) else given
+
+
+def _digits(given: object) -> object:
+    return str(given) if isinstance(given, int) and not isinstance(given, bool) else given
+
+
+def _called(given: object) -> object:
+    """`search`, `{search: {…}}` and lists of these, as a list of one call each."""
+    calls: list[object] = []
+    for one in given if isinstance(given, list) else [given]:
+        match one:
+            case str():
+                calls.append({"name": one})
+            case dict() if all(isinstance(of, dict | str) for of in one.values()):
+                calls += [{"name": name, "arguments": of} for name, of in one.items()]
+            case _:
+                raise mistake("this calls no function", "write its name, or {name: {argument: value}}")
+    return calls
+
+
+OneLine = Annotated[str, AfterValidator(_one_line)]
+Line = Annotated[OneLine, Field(min_length=1)]
+Milliseconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0)]
+Words = Annotated[list[str], BeforeValidator(_listed, json_schema_input_type=str | list[str])]
+_Keys = Annotated[str, Field(pattern=r"^[0-9*#A-D]+$")]
+Keys = Annotated[_Keys, BeforeValidator(_digits, json_schema_input_type=_Keys | int)]
+
+
+class Form(BaseModel):
+    """What all parts have in common: neither a misspelt key nor a forgotten value is a silent nothing."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _says_something(cls, given: object) -> object:
+        empty = [name for name, value in given.items() if value is None] if isinstance(given, dict) else []
+        if empty:
+            raise mistake(f"{empty[0]!r} says nothing", COMMA, key=str(empty[0]))
+        return given
+
+
+class FunctionCall(Form):
+    """A function that the model calls; arguments that are text are sent as they are, be they JSON or not."""
+
+    name: str
+    arguments: dict[str, JsonValue] | str = {}
+
+
+_CallInput: TypeAlias = str | dict[str, dict[str, JsonValue] | str]
+FunctionCalls = Annotated[
+    list[FunctionCall], BeforeValidator(_called, json_schema_input_type=_CallInput | list[_CallInput])
+]
+
+# ---- a file of scenarios --------------------------------------------------------------------------------------------
+
+
+class OneOutput(Form):
+    """Words or a function call, where a response is written output by output."""
+
+    says: Line | None = None
+    calls: FunctionCalls = []
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Self:
+        if (self.says is not None) + len(self.calls) != 1:
+            raise mistake("this is not one output", "write `says: …` or `calls: …` with one function")
+        return self
+
+
+class Entry(Form):
+    """What the caller does, and what the model does about it."""
+
+    caller: Line | None = Field(None, description="What the caller says once the bot has finished.")
+    interrupts_after_ms: Milliseconds | None = Field(
+        None, description="The caller speaks over the bot's next utterance instead, so long after it began."
+    )
+    presses: Keys | None = Field(
+        None, description="Keys that the caller presses once the bot has finished: 0-9 * # A-D."
+    )
+    at_once: bool = Field(False, description="Press the keys at once, whether or not the bot speaks.")
+    waits_ms: Milliseconds | None = Field(None, description="The caller keeps silent for so long, whatever happens.")
+    does: Deed | None = Field(
+        None,
+        description="hang up: at once. hear: let the bot finish. listen: until the bot hangs up. "
+        "An entry that is nothing else may be just these words.",
+    )
+    timeout_ms: Milliseconds = Field(TIMEOUT_MS, description="How long the caller puts up with a silent bot.")
+    means: dict[str, JsonValue] = Field(
+        {}, description="Values that the model records, by observation, with the caller's line as their quote."
+    )
+    quotes: dict[OneLine, Line] = Field(
+        {}, description="Words to quote instead of the caller's whole line, by observation, criterion or rule."
+    )
+    confirms: Words = Field([], description="Observations that were read back and that the caller says yes to.")
+    declines: Words = Field([], description="Observations that the caller does not want to tell.")
+    judges: dict[OneLine, bool] = Field({}, description="The model's verdicts, by the text of the criterion.")
+    asks_rule: Words = Field([], description="Rules of the flow that the model applies to what the caller says.")
+    calls: FunctionCalls = Field(
+        [], description="Functions that the model calls: a name, {name: {argument: value}}, or a list of these."
+    )
+    bot: Line | None = Field(None, description="What the model says, once it has the answers of its calls.")
+    then_calls: FunctionCalls = Field([], description="Functions called in the same response, behind those words.")
+    responses: list[list[OneOutput]] = Field(
+        [], description="The model's responses output by output, for what the keys above cannot say."
+    )
+
+    @property
+    def acts(self) -> tuple[str, ...]:
+        """The keys that say what the caller does."""
+        keys = ("caller", "presses", "waits_ms", "does")
+        return tuple(name for name in keys if getattr(self, name) is not None)
+
+    @property
+    def quotable(self) -> tuple[str, ...]:
+        """What the model makes of the caller's words here, and must prove with a quote."""
+        return (*self.means, *self.confirms, *self.declines, *self.judges, *self.asks_rule)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        acts = self.acts
+        if len(acts) > 1:
+            raise mistake(f"the caller does two things at once, {' and '.join(acts)}", "make them two entries")
+        if self.interrupts_after_ms is not None and self.caller is None:
+            raise mistake("interrupts_after_ms needs words", "say them in `caller`")
+        if self.at_once and self.presses is None:
+            raise mistake("at_once is about keys", "add `presses`, or leave it out")
+        if "timeout_ms" in self.model_fields_set and (not acts or acts == ("waits_ms",) or self.does == "hang up"):
+            raise mistake("timeout_ms is about a caller who waits for the bot", "leave it out")
+        if self.then_calls and self.bot is None:
+            raise mistake("then_calls stands behind words of the bot, and there are none", "use `calls`")
+        if not (acts or self.quotable or self.calls or self.bot is not None or self.responses):
+            raise mistake("nothing happens in this entry", "give it a caller or a bot")
+        for name in self.quotes:
+            if name not in self.quotable:
+                raise mistake(f"quotes speaks of {name!r}, and nothing else here does", "add it to `means`")
+        return self
+
+
+class Expect(Form):
+    """What must come of a call. Only what is given is compared."""
+
+    phases: list[str] | None = Field(None, description="Every phase that was entered, in order.")
+    observations: dict[str, JsonValue] = Field(
+        {}, description="Values as the report has them: dates and decimals as text, null for one that is not there."
+    )
+    outcome: str | None = Field(None, description="What came of the call, one of the flow's outcomes.")
+    ended_reason: str | None = Field(None, description="Why the call ended.")
+    interruptions: Count | None = Field(None, description="The bot's utterances that the caller cut short.")
+    statements: list[Line] = Field([], description="Statements that must have been heard to their end, word for word.")
+    evidence: dict[str, State] = Field({}, description="The state of an observation's evidence, by name.")
+    tools: list[str] | None = Field(None, description="The flow's own tools that ran, in order.")
+    silences: Count | None = Field(None, description="Rungs of the silence ladder that were reached.")
+    max_response_ms: Count | None = Field(None, description="The longest that the caller may wait for an answer.")
+
+
+class Script(Form):
+    """One call, from the dialling to the report."""
+
+    name: Line = Field(description="A short name, alone among the flow's.")
+    title: OneLine = Field("", description="Who calls, and what happens.")
+    flow: str | None = Field(None, description="The flow that answers; by default the one named like this file.")
+    from_: str = Field(Scenario.caller_number, alias="from", description="The caller's number, or anonymous.")
+    to: str = Field(Scenario.called_number, description="The number that is called (E.164).")
+    script: list[Annotated[Entry, BeforeValidator(_deed, json_schema_input_type=Entry | Deed)]] = Field(
+        min_length=1, description="What happens in the call, in order."
+    )
+    expect: Expect = Field(default_factory=Expect, description="What must come of it.")
+
+
+SCRIPTS: TypeAdapter[list[Script]] = TypeAdapter(Annotated[list[Script], Field(min_length=1)])
+
+
+class _WithoutNull(GenerateJsonSchema):
+    """A key that may be left out is None in Python; nobody can write so."""
+
+    def nullable_schema(self, schema: core_schema.NullableSchema) -> JsonSchemaValue:
+        return self.generate_inner(schema["schema"])
+
+    def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
+        found = super().default_schema(schema)
+        return {key: value for key, value in found.items() if key != "default" or value is not None}
+
+
+def scenario_schema() -> dict[str, JsonValue]:
+    """JSON Schema of a file of scenarios in YAML, for editors to complete and check by."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Scenarios of a voicebot flow",
+        **SCRIPTS.json_schema(schema_generator=_WithoutNull),
+    }
