@@ -187,8 +187,8 @@ def test_check_names_file_and_line_of_an_error(run: Run, tmp_path: Path) -> None
     folder = folder_of(tmp_path / "mine", visit=GOOD, broken=BROKEN, empty="")
     shown = run("check", "--flows", folder)
     assert shown.code == 1
-    assert f"{folder / 'broken.py'}:2: error: syntax error" in shown.out
-    assert f"{folder / 'empty.py'}: error: the file defines no flow" in shown.out
+    assert f"{folder / 'broken.py'}:2: error F000: syntax error" in shown.out
+    assert f"{folder / 'empty.py'}: error F000: the file defines no flow" in shown.out
     assert shown.out.endswith("3 files, 2 errors, 0 warnings\n")
 
 
@@ -204,7 +204,92 @@ def test_check_lets_warnings_pass_unless_strict(run: Run, tmp_path: Path) -> Non
 def test_check_of_a_missing_file_is_an_error(run: Run, tmp_path: Path) -> None:
     shown = run("check", "nosuch.py")
     assert shown.code == 1
-    assert shown.out.startswith("nosuch.py: error: cannot be read: No such file")
+    assert shown.out.startswith("nosuch.py: error F000: cannot be read: No such file")
+
+
+def test_check_shows_every_error_of_a_file(run: Run, tmp_path: Path) -> None:
+    wrong = GOOD.replace('To("bye")', 'To("by")').replace("[it.name]", "[it.nam]")
+    shown = run("check", folder_of(tmp_path / "mine", visit=wrong) / "visit.py")
+    assert shown.code == 1
+    assert "error F002: phase 'reception' leads to 'by', which does not exist" in shown.out
+    assert "error F003: phase 'reception' collects 'nam', which is no observation (did you mean 'name'?)" in shown.out
+    assert shown.out.endswith("1 files, 2 errors, 0 warnings\n")
+
+
+def test_check_takes_folders_as_files(run: Run, tmp_path: Path) -> None:
+    one, other = folder_of(tmp_path / "one", visit=GOOD), folder_of(tmp_path / "other", again=GOOD)
+    shown = run("check", one, other / "again.py")
+    assert shown.code == 0
+    assert shown.out.endswith("2 files, 0 errors, 0 warnings\n")
+
+
+def test_check_finds_a_number_that_two_flows_answer(run: Run, tmp_path: Path) -> None:
+    numbered = GOOD.replace('opening="Hello!"', 'numbers=["+15550100001"]')
+    shown = run("check", "--flows", folder_of(tmp_path / "mine", first=numbered, second=numbered))
+    assert shown.code == 0
+    assert "second.py:7: warning F033: +15550100001 leads to flow 'first' already" in shown.out
+    assert shown.out.endswith("2 files, 0 errors, 1 warnings\n")
+
+
+def test_check_prints_json_for_scripts(run: Run, tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "mine", broken=BROKEN, visit=DOUBTFUL)
+    shown = run("check", "--flows", folder, "--json")
+    assert shown.code == 1
+    printed = json.loads(shown.out)
+    broken, visit = printed["files"]
+    assert (broken["file"], broken["flow"], broken["loads"]) == (str(folder / "broken.py"), "broken", False)
+    assert (visit["loads"], visit["phases"], visit["observations"]) == (True, 2, 1)
+    error, warning = printed["findings"]
+    assert (error["rule"], error["severity"], error["line"]) == ("F000", "error", 2)
+    assert warning == {
+        "file": str(folder / "visit.py"),
+        "line": 12,
+        "rule": "F011",
+        "severity": "warning",
+        "problem": "phase 'reception' has no instructions",
+        "mend": "say what it is for",
+    }
+    assert run("check", folder / "visit.py", "--json").code == 0
+    assert run("check", folder / "visit.py", "--json", "--strict").code == 1
+
+
+def test_check_lists_its_rules(run: Run) -> None:
+    shown = run("check", "--rules")
+    assert shown.code == 0
+    lines = shown.out.splitlines()
+    assert lines[0] == "F000  error    the file cannot be loaded"
+    assert lines[11] == "F011  warning  a phase has no instructions"
+    assert lines == sorted(lines)
+
+
+def test_check_of_nothing_is_exit_code_2(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for arguments in (("check", "--flows", "empty"), ("check", "empty")):
+        shown = run(*arguments)
+        assert (shown.code, shown.out) == (2, "")
+        assert shown.err == "voicebot: there is no flow in empty (a flow is a Python file that defines `flow`)\n"
+
+
+# ---- graph ----------------------------------------------------------------------------------------------------------
+
+
+def test_graph_draws_a_flow_by_name_or_file(run: Run, tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "mine", visit=GOOD)
+    by_name, by_file = run("graph", "visit", "--flows", folder), run("graph", folder / "visit.py")
+    assert (by_name.code, by_name.err) == (0, "")
+    assert by_name.out.startswith("flowchart TD\n")
+    assert by_file.out == by_name.out
+    image = tmp_path / "visit.svg"
+    assert run("graph", "visit", "--flows", folder, "--svg", image).code == 0
+    assert image.read_text(encoding="utf-8").startswith("<svg ")
+
+
+def test_graph_that_cannot_be_written_is_one_line(run: Run, tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "mine", visit=GOOD)
+    for target, why in ((tmp_path / "no" / "visit.svg", "No such file or directory"), (tmp_path, "Is a directory")):
+        shown = run("graph", "visit", "--flows", folder, "--svg", target)
+        assert (shown.code, shown.out) == (2, "")
+        assert shown.err == f"voicebot: {target} cannot be written: {why}\n"
 
 
 def test_missing_folder_is_exit_code_2(run: Run) -> None:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
 from voicebot import __version__
 
 if TYPE_CHECKING:
-    from voicebot.flow.loader import FlowShelf
+    from voicebot.flow.check import Finding
+    from voicebot.flow.loader import FlowShelf, InspectedFile
+
+T = TypeVar("T")
 
 app = typer.Typer(
     name="voicebot",
@@ -69,6 +73,39 @@ def demo(
 
 
 @app.command()
+def chat(
+    flow: Annotated[str, typer.Argument(help="Which flow to talk through: its name, or its file.")],
+    caller: Annotated[str | None, typer.Option(help="The caller's number, as in +15550123; default: withheld.")] = None,
+    offline: Annotated[bool, typer.Option("--offline", help="Without the real model, even if there is a key.")] = False,
+    folder: FolderOption = None,
+) -> None:
+    """Talk through a flow in text: you are the caller, and see phases and observations as they change.
+
+    With OPENAI_API_KEY set, the real model writes; without it, a stand-in that asks for one thing after the other.
+    Works with a pipe too: a line is what the caller says in one turn.
+    """
+    from voicebot.chat.terminal import Company, real_model, run_chat
+    from voicebot.flow.loader import load_file
+    from voicebot.settings import read_settings
+    from voicebot.sim import cooperative
+    from voicebot.sim.realtime_server import API_KEY, RealtimeServer
+    from voicebot.sim.realtime_session import DEFAULT_MODEL
+
+    if caller is not None and not (caller[:1] == "+" and caller[1:].isdecimal() and 8 <= len(caller) <= 16):
+        raise typer.BadParameter(f"{caller!r} is no number: write it as in +15550123456", param_hint="--caller")
+    loaded = load_file(Path(flow)) if flow.endswith(".py") else _shelf(folder).get(flow)
+    settings = read_settings()
+    key = settings.openai_api_key.get_secret_value()
+    if key and not offline:
+        company = real_model(settings.realtime_url, key, settings.model)
+    else:
+        why = "as you asked" if key else "as OPENAI_API_KEY is not set"
+        twin = RealtimeServer(cooperative.CooperativeBrain, timing=cooperative.AT_ONCE, record=False)
+        company = Company(twin, API_KEY, DEFAULT_MODEL, f"You speak with a stand-in, {why}. {cooperative.ABILITIES}")
+    run_chat(loaded, company, caller=caller)
+
+
+@app.command()
 def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)] = 8080,
@@ -82,81 +119,158 @@ def serve(
 
 @app.command()
 def check(
-    files: Annotated[list[Path] | None, typer.Argument(help="Flow files; default: every one of the folder.")] = None,
+    files: Annotated[
+        list[Path] | None, typer.Argument(help="Flow files or folders of them; default: the flow folder.")
+    ] = None,
     folder: FolderOption = None,
     strict: Annotated[bool, typer.Option("--strict", help="Warnings count as errors.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print files and findings as JSON.")] = False,
+    rules: Annotated[bool, typer.Option("--rules", help="Print every rule with its id, and check nothing.")] = False,
 ) -> None:
     """Say what is wrong with flows before anybody calls.
 
     One line each: file, line, severity, rule, and how to mend it. Exit code 1 when there is an error.
     """
-    from voicebot.errors import FlowError
-    from voicebot.flow.check import check as findings_of
-    from voicebot.flow.loader import flow_files, load_file
+    from voicebot.flow.check import RULES, check_together
+    from voicebot.flow.loader import inspect_file
 
-    errors = warnings = 0
-    paths = files or flow_files(folder or _flow_folder())
-    for path in paths:
-        try:
-            loaded = load_file(path)
-        except FlowError as exc:
-            errors += 1
-            print(f"{exc.where or path}: error: {exc.problem}" + (f" ({exc.mend})" if exc.mend else ""))
-            continue
-        findings = findings_of(loaded.flow)
-        warnings += len(findings)
-        for finding in findings:
+    if rules:
+        for rule in RULES:
+            print(f"{rule.id}  {rule.severity:<7}  {rule.title}")
+        raise typer.Exit
+    inspected = [inspect_file(path) for path in _files_to_check(files or [folder or _flow_folder()])]
+    loaded = {one.loaded.name: one.loaded.flow for one in inspected if one.loaded is not None}
+    findings = [*(finding for one in inspected for finding in one.findings), *check_together(loaded)]
+    if as_json:
+        _print_json(inspected, findings)
+    else:
+        _print_findings(inspected, findings)
+    errors = sum(finding.severity == "error" for finding in findings)
+    raise typer.Exit(1 if errors or (strict and findings) else 0)
+
+
+def _files_to_check(given: list[Path]) -> list[Path]:
+    """The files themselves, and the flow files of what is a folder."""
+    from voicebot.errors import FlowError
+    from voicebot.flow.loader import flow_files
+
+    alone = [path for path in given if path.suffix and not path.is_dir()]
+    paths = [path for one in given for path in ([one] if one in alone else flow_files(one))]
+    if not paths:
+        raise FlowError(f"there is no flow in {given[0]}", mend="a flow is a Python file that defines `flow`")
+    return paths
+
+
+def _print_findings(inspected: list[InspectedFile], findings: list[Finding]) -> None:
+    for one in inspected:
+        for finding in one.findings:
             print(finding)
-        print(f"{path}: {len(loaded.flow.phases)} phases, {len(loaded.flow.specs)} observations, {loaded.version}")
-    print(f"{len(paths)} files, {errors} errors, {warnings} warnings")
-    raise typer.Exit(1 if errors or (strict and warnings) else 0)
+        if one.loaded is not None:
+            flow = one.loaded.flow
+            print(f"{one.path}: {len(flow.phases)} phases, {len(flow.specs)} observations, {one.loaded.version}")
+    for finding in findings[sum(len(one.findings) for one in inspected) :]:
+        print(finding)
+    errors = sum(finding.severity == "error" for finding in findings)
+    print(f"{len(inspected)} files, {errors} errors, {len(findings) - errors} warnings")
+
+
+def _print_json(inspected: list[InspectedFile], findings: list[Finding]) -> None:
+    import json
+
+    files = [
+        {
+            "file": str(one.path),
+            "flow": one.path.stem,
+            "loads": one.loaded is not None,
+            "version": one.loaded.version if one.loaded is not None else None,
+            "phases": len(one.loaded.flow.phases) if one.loaded is not None else None,
+            "observations": len(one.loaded.flow.specs) if one.loaded is not None else None,
+        }
+        for one in inspected
+    ]
+    found = [
+        {
+            "file": finding.file,
+            "line": finding.line,
+            "rule": finding.rule,
+            "severity": finding.severity,
+            "problem": finding.problem,
+            "mend": finding.mend,
+        }
+        for finding in findings
+    ]
+    print(json.dumps({"files": files, "findings": found}, indent=2, ensure_ascii=False))
 
 
 @app.command()
 def graph(
-    name: Annotated[str, typer.Argument(help="Which flow to draw.")],
+    name: Annotated[str, typer.Argument(help="Which flow to draw: its name, or a flow file.")],
     svg: Annotated[Path | None, typer.Option(help="Write an SVG image there instead of Mermaid text.")] = None,
     folder: FolderOption = None,
 ) -> None:
     """Draw a flow as a diagram, from the same data the engine runs."""
-    from voicebot.flow import graph as drawing
+    from voicebot.flow.graph import mermaid
+    from voicebot.flow.loader import load_file
+    from voicebot.flow.svg import svg as drawn
 
-    flow = _shelf(folder).get(name).flow
+    path = Path(name)
+    flow = load_file(path).flow if path.suffix == ".py" else _shelf(folder).get(name).flow
     if svg is None:
-        print(drawing.mermaid(flow), end="")
-    else:
-        svg.write_text(drawing.svg(flow), encoding="utf-8")
+        print(mermaid(flow), end="")
+        return
+    try:
+        svg.write_text(drawn(flow), encoding="utf-8")
+    except OSError as exc:
+        print(f"voicebot: {svg} cannot be written: {exc.strerror}", file=sys.stderr)
+        raise typer.Exit(2) from exc
 
 
 @app.command()
 def test(
-    names: Annotated[list[str] | None, typer.Argument(help="Flows to test; default: all that have scenarios.")] = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(help="Flows to test, or single scenarios as FLOW:SCENARIO; default: all that have scenarios."),
+    ] = None,
+    variations: Annotated[
+        int, typer.Option(help="How often each scenario is played in words, with other delays and orders.", min=0)
+    ] = 20,
+    seed: Annotated[int | None, typer.Option(help="Play this one variation again, and nothing else.", min=0)] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="The variations only, without audio and sockets.")] = False,
     junit: Annotated[Path | None, typer.Option(help="Write the outcomes there as JUnit XML.")] = None,
     folder: FolderOption = None,
 ) -> None:
-    """Rehearse the flows: play every scenario beside them as a whole call, and say what was covered."""
-    from voicebot.sim import suite
+    """Rehearse the flows: play every scenario beside them as a whole call, and say what was covered.
 
-    chosen = folder or _flow_folder()
+    Once over the whole path, from the phone's audio to the report; then as often as --variations says in words alone,
+    each time with other delays and another order of events. A variation that fails is named by its seed.
+    """
+    import time
+    from itertools import groupby
+
+    from voicebot.sim import suite, suite_lines
+    from voicebot.sim.coverage import coverage
+
+    if quick and seed is None and not variations:
+        raise typer.BadParameter("--quick with --variations 0 leaves nothing to play")
+    chosen, began = folder or _flow_folder(), time.monotonic()
+    seeds = tuple(range(1, variations + 1)) if seed is None else (seed,)
+    plan = suite.Plan(chosen, tuple(names or ()), seeds, quick or seed is not None)
+    outcomes: list[suite.Outcome] = []
+    counted = _counted(suite.run_suite(plan), suite.call_count(plan))
+    for _, group in groupby(counted, lambda outcome: (outcome.flow, outcome.scenario)):
+        of_scenario = list(group)
+        outcomes += of_scenario
+        for line in suite_lines.scenario_lines(of_scenario):
+            print(line)
     shelf = _shelf(chosen)
-    outcomes = []
-    for outcome in suite.run_suite(chosen, names or ()):
-        outcomes.append(outcome)
-        verdict = "failed" if outcome.problems else "passed"
-        print(
-            f"{verdict}  {outcome.flow}: {outcome.scenario}  ({outcome.call_s:.0f} s of call in {outcome.took_s:.1f} s)"
-        )
-        for problem in outcome.problems:
-            print(f"        {problem}")
-    for flow in dict.fromkeys(outcome.flow for outcome in outcomes):
-        covered = suite.coverage(shelf.get(flow).flow, [one for one in outcomes if one.flow == flow])
-        shown = f"phases {covered.phases[0]}/{covered.phases[1]}, ways {covered.ways[0]}/{covered.ways[1]}"
-        print(f"covered {flow}: {shown}" + (f"; never: {', '.join(covered.missed)}" if covered.missed else ""))
+    for flow in dict.fromkeys(outcome.flow for outcome in outcomes if seed is None):
+        of_flow = [one for one in outcomes if one.flow == flow]
+        reached = frozenset(point for one in of_flow for point in one.covered)
+        print(suite_lines.flow_line(flow, of_flow, coverage(shelf.get(flow).flow, reached)))
     if junit is not None:
         suite.write_junit(junit, outcomes)
-    failed = sum(bool(outcome.problems) for outcome in outcomes)
-    print(f"{len(outcomes) - failed} passed, {failed} failed")
-    raise typer.Exit(1 if failed else 0)
+    print(suite_lines.last_line(outcomes, time.monotonic() - began))
+    raise typer.Exit(1 if any(outcome.problems for outcome in outcomes) else 0)
 
 
 @app.command()
@@ -209,6 +323,16 @@ def flows_schema(name: str, folder: FolderOption = None) -> None:
     print(json.dumps(report_schema(name, _shelf(folder).get(name).flow), indent=2, ensure_ascii=False))
 
 
+@flows_app.command("scenario-schema")
+def flows_scenario_schema() -> None:
+    """JSON Schema of scenarios in YAML, for editors."""
+    import json
+
+    from voicebot.sim.scenario_form import scenario_schema
+
+    print(json.dumps(scenario_schema(), indent=2, ensure_ascii=False))
+
+
 def _flow_folder() -> Path:
     """The folder that is set, else `./flows`, else the flows that come with the package."""
     from voicebot.flow.loader import shipped_flows
@@ -218,6 +342,15 @@ def _flow_folder() -> Path:
     if chosen.is_dir() or chosen != Path("flows"):
         return chosen
     return shipped_flows()
+
+
+def _counted(things: Iterable[T], total: int) -> Iterator[T]:
+    """Pass things on; at a terminal, say how many there were so far."""
+    shown = sys.stderr.isatty()
+    for number, thing in enumerate(things, 1):
+        if shown:
+            print(f"\r{number}/{total} calls\r", end="", file=sys.stderr, flush=True)
+        yield thing
 
 
 def _shelf(folder: Path | None) -> FlowShelf:
