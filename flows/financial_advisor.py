@@ -3,6 +3,7 @@
 The call never advises. It describes, and a qualified person takes it from there.
 """
 
+import asyncio
 from collections.abc import Iterator
 from datetime import date, time, timedelta
 from decimal import Decimal
@@ -16,16 +17,23 @@ from voicebot.flow import (
     AskAgain,
     Flow,
     HangUp,
+    Key,
     Limits,
     Observations,
     Phase,
+    PhaseLimits,
     PhoneNumber,
     Report,
+    Rule,
     Say,
     To,
     ToolContext,
+    ToolError,
     ask,
+    computed,
+    heard,
     it,
+    judged,
     otherwise,
     tool,
 )
@@ -34,6 +42,8 @@ from voicebot.flow import (
 
 Profile = Literal["cautious", "balanced", "growth"]
 PROFILES: tuple[Profile, ...] = ("cautious", "balanced", "growth")
+Reaction = Literal["sell", "wait", "buy more"]
+Experience = Literal["none", "some", "much"]
 
 # Planners' hours by weekday (Monday is 0).
 DIARY: dict[int, tuple[tuple[time, str], ...]] = {
@@ -62,6 +72,10 @@ def _free_from(first: date) -> Iterator[tuple[date, time, str]]:
                 yield day, at, who
 
 
+# The diary is pretended. Like a real one it is slow, it refuses now and then, and now and then it fails.
+JUST_TAKEN = time(16)  # by a client who was quicker
+NO_ROOM = "office"  # whose rooms are booked elsewhere, where nobody answers
+
 # ---- what a call finds out -----------------------------------------------------------------------------------------
 
 
@@ -84,6 +98,14 @@ def in_diary(meeting: Meeting) -> None:
         raise ValueError(f"nobody is free then; the next are {near}")
 
 
+def risk_profile(horizon_years: int, reserve_months: int, reaction: Reaction, experience: Experience) -> Profile:
+    """the profile that their answers point to: never more than they are willing to bear, nor than they are able to"""
+    points = {"sell": 0, "wait": 2, "buy more": 3}[reaction] + {"none": 0, "some": 1, "much": 2}[experience]
+    willing = 0 if points < 2 else 1 if points < 4 else 2
+    able = 0 if horizon_years < 4 else 1 if horizon_years < 8 or reserve_months < 6 else 2
+    return PROFILES[min(willing, able)]
+
+
 class FirstCall(Observations):
     consent: bool = ask("a clear yes or no to the call being recorded and their answers being kept")
     name: str = ask("their full name")
@@ -92,6 +114,7 @@ class FirstCall(Observations):
         "their client number: AF and five digits, written without spaces",
         needed_if=it.client == "existing",
         check=known_number,
+        confirm="read back",
     )
     aim: Literal["retirement", "a home", "education", "income", "growth"] = ask("what the money is for")
     horizon_years: Annotated[int, Field(ge=0, le=60)] = ask("in how many years they will need it, in whole years")
@@ -105,72 +128,33 @@ class FirstCall(Observations):
         "for how many months their savings would cover their costs"
     )
     costly_debt: bool = ask("whether they carry card debt, overdrafts or other expensive loans; a mortgage is none")
-    reaction: Literal["sell", "wait", "buy more"] = ask("what they would do if the value fell by a fifth within a year")
-    experience: Literal["none", "some", "much"] = ask("their experience with funds or shares")
-    understands_loss: bool = ask("whether they say that they understand that the value can fall")
-    profile: Profile = ask("the profile that `risk_profile` gave and you have read to them")
+    reaction: Reaction = ask("what they would do if the value fell by a fifth within a year")
+    experience: Experience = ask("their experience with funds or shares")
+    profile: Profile = computed(risk_profile)
     profile_fits: bool = ask("whether they recognise themselves in it")
     wants_meeting: bool = ask("whether they want to meet a planner")
     meeting: Meeting = ask(
-        "the meeting they chose from `free_appointments`", needed_if=it.wants_meeting.yes, check=in_diary
+        "the meeting they chose from `free_appointments`",
+        needed_if=it.wants_meeting.yes,
+        check=in_diary,
+        confirm="read back",
     )
-    phone: PhoneNumber = ask(
-        "a number for the planner to reach them", needed_if=it.wants_meeting.yes, default_from="caller"
-    )
+    phone: PhoneNumber = ask("a number to reach them", default_from="caller")
+    planner: str = ask("who will meet them, from the diary", optional=True)
 
 
 # ---- tools ---------------------------------------------------------------------------------------------------------
 
 
-@tool
-def risk_profile(context: ToolContext) -> dict[str, object]:
-    """Which of the house's three profiles the recorded answers point to, and why.
-
-    Use it before you speak of a profile. It describes; it recommends nothing.
-    """
-    answers = FirstCall.model_construct(**context.observations)
-    willing = _willing(answers.reaction, answers.experience)
-    able, circumstances = _able(answers.horizon_years, answers.reserve_months)
-    profile = PROFILES[min(willing, able)]
-    return {
-        "profile": profile,
-        "meaning": _MEANING[profile],
-        "because": circumstances if able < willing else "of how they see losses, and of their experience",
-        "remember": "a description, not advice",
-    }
-
-
-_MEANING = {
-    "cautious": "small ups and downs matter more than growth",
-    "balanced": "some ups and downs for some growth",
-    "growth": "large ups and downs for more growth over a long time",
-}
-
-
-def _willing(reaction: str, experience: str) -> int:
-    points = {"sell": 0, "wait": 2, "buy more": 3}[reaction] + {"none": 0, "some": 1, "much": 2}[experience]
-    return 0 if points < 2 else 1 if points < 4 else 2
-
-
-def _able(horizon_years: int, reserve_months: int) -> tuple[int, str]:
-    """How much fluctuation the circumstances allow, whatever the caller wants."""
-    if horizon_years < 4:
-        return 0, "the money is needed in less than four years"
-    if horizon_years < 8:
-        return 1, "the money is needed in less than eight years"
-    if reserve_months < 6:
-        return 1, "the reserve covers less than six months"
-    return 2, "there is time and a reserve"
-
-
-@tool
-def free_appointments(
+@tool(filler="One moment, I am opening the diary.")
+async def free_appointments(
     from_day: date, part_of_day: Literal["morning", "afternoon"] | None = None
 ) -> list[dict[str, str]]:
     """The next three free appointments with a planner, each of an hour.
 
     `from_day` is the first day that suits the caller, tomorrow at the earliest.
     """
+    await asyncio.sleep(2)
     fitting = (
         (day, at, who)
         for day, at, who in _free_from(from_day)
@@ -182,19 +166,32 @@ def free_appointments(
     ]
 
 
+@tool
+def book_meeting(context: ToolContext, meeting: Meeting, name: str, phone: PhoneNumber) -> str:
+    """Book the meeting."""
+    if meeting.how == NO_ROOM:
+        raise ConnectionError("the rooms cannot be booked")
+    if meeting.at == JUST_TAKEN:
+        raise ToolError("somebody has just taken this hour: say so, and offer another")
+    planner = _planner(meeting.day, meeting.at) or ""
+    context.record(planner=planner)
+    return f"booked with {planner}"
+
+
 # ---- the conversation ----------------------------------------------------------------------------------------------
 
 PERSONA = """\
 You take first calls for Alder & Finch, financial planners in Bristol. Calm, exact, discreet, with a dry kindness.
 You are not an adviser: you never recommend a product, a provider, an amount or a moment, and you forecast nothing.
-If you are asked for advice, say in one sentence that a planner gives it, in writing, and go on.
 You never comment on how much or how little somebody has."""
 
 KNOWLEDGE = """\
 Alder & Finch, 22 Queen Square, Bristol. Planners: Priya Shah and Tom Reilly. The first meeting lasts an hour, costs
 nothing and obliges to nothing; by video, at the office, or by telephone. After it the planner sends a written proposal
 with every cost in pounds. Answers of this call are kept for the planner, and deleted after a year or on request.
-The value of investments can fall as well as rise, and one may get back less than one put in."""
+The value of investments can fall as well as rise, and one may get back less than one put in.
+Profiles: cautious, small ups and downs matter more than growth; balanced, some ups and downs for some growth; growth,
+large ups and downs for more growth over a long time."""
 
 flow = Flow(
     goal="Understand what the caller wants and can bear, name the profile that fits, and arrange to meet a planner.",
@@ -204,30 +201,50 @@ flow = Flow(
     voice="cedar",
     timezone="Europe/London",
     numbers=["+15550100003"],
-    opening=Say(
-        "Alder and Finch, hello. This call is recorded, and it gives no financial advice. May we begin on those terms?",
-        interruptible=False,
-    ),
+    opening=Say("Alder and Finch, hello."),
+    apology=Say("I am sorry, something has failed on our side. Please call again, or write to us at Queen Square."),
     observations=FirstCall,
+    rules=[
+        Rule("human", when="the caller asks for a human being, or complains", then=To("human")),
+        Rule("zero", when=Key("0"), then=To("human")),
+        Rule(
+            "advice",
+            when="the caller asks what they should buy, with whom, how much or when, or how markets will go",
+            then=Say("I may not advise you. A planner does, in writing, once you have met."),
+        ),
+    ],
     limits=Limits(
         duration="12m",
-        silence=[After("9s", AskAgain()), After("20s", AskAgain()), After("32s", HangUp())],
+        silence=[
+            After("9s", AskAgain("Are you still there?")),
+            After("20s", AskAgain("Take your time, I am listening.")),
+            After("32s", HangUp()),
+        ],
+        phase=PhaseLimits(turns=8, then="human"),
     ),
     initial_phase="consent",
     phases=[
         Phase(
             "consent",
             instructions="""\
-They have been told that the call is recorded and gives no advice. Wait for a clear yes or no.
+Wait for a clear yes or no to what they have just been told.
 "I suppose" or "what for" is neither: explain in one sentence that a planner reads the answers, and ask again.
 Ask nothing else before they have agreed.""",
+            must_say=[
+                Say(
+                    "This call is recorded, and it gives no financial advice. May we begin on those terms?",
+                    name="disclosure",
+                    interruptible=False,
+                )
+            ],
             observations=[it.consent],
+            success_criteria=[heard("disclosure")],
             transitions=[To("declined", when=it.consent.no), To("identity")],
         ),
         Phase(
             "identity",
             instructions="""\
-Ask for the full name and whether they are a client already. From clients, take the client number and repeat it.
+Ask for the full name and whether they are a client already. From clients, take the client number and read it back.
 If the number is refused twice, record them as new, and say that the planner will find their file.""",
             observations=[it.name, it.client, it.client_number],
             transitions=[To("aims")],
@@ -236,7 +253,7 @@ If the number is refused twice, record them as new, and say that the planner wil
             "aims",
             instructions="""\
 Ask what the money is for, and in how many years they will need it. Take "in a few years" as a reason to ask for a
-number. If they would rather speak to a person now, ask to go to the appointment.""",
+number. If they would rather speak to a planner now, ask to go to the appointment.""",
             observations=[it.aim, it.horizon_years],
             transitions=[To("means")],
             may_jump=["appointment"],
@@ -247,7 +264,7 @@ number. If they would rather speak to a person now, ask to go to the appointment
 Ask what they would put aside, at once and each month. Either may be nothing, but not both.
 Then two questions of safety: for how many months their savings would last, and whether they carry expensive debts.
 Say beforehand that every planner asks them.
-If they would rather speak to a person now, ask to go to the appointment.""",
+If they would rather speak to a planner now, ask to go to the appointment.""",
             observations=[it.lump_sum, it.monthly, it.reserve_months, it.costly_debt],
             success_criteria=[(it.lump_sum > 0) | (it.monthly > 0)],
             transitions=[To("groundwork", when=it.costly_debt.yes | (it.reserve_months < 3)), To("risk")],
@@ -264,30 +281,40 @@ and that a meeting about this costs nothing. Ask whether they would like one."""
             "risk",
             instructions="""\
 Ask what they would do if the value fell by a fifth within a year, and what experience they have with funds or shares.
-Then make sure that they know that the value can fall. Ask for it in their own words; a mere "yes yes" is not enough.
-If they would rather speak to a person now, ask to go to the appointment.""",
-            observations=[it.reaction, it.experience, it.understands_loss],
-            success_criteria=[it.understands_loss.yes],
+Then make sure that they know that the value can fall. Ask for it in their own words; "yes yes" is not enough.""",
+            observations=[it.reaction, it.experience],
+            success_criteria=[judged("the caller has said in their own words that they may lose money")],
             transitions=[To("profile")],
-            may_jump=["appointment"],
         ),
         Phase(
             "profile",
             instructions="""\
-Use `risk_profile`. Say the profile and what it means in one sentence, and that it describes and does not advise.
-Ask whether they recognise themselves in it. If not, record that; the planner will talk about it.""",
-            observations=[it.profile, it.profile_fits],
-            tools=[risk_profile],
+Say what the profile means in one sentence. Ask whether they recognise themselves in it. If not, record that; the
+planner will talk about it.""",
+            must_say=[
+                Say("Your answers describe a {profile} investor. That is a description, and no advice.", name="profile")
+            ],
+            observations=[it.profile_fits],
+            success_criteria=[heard("profile")],
             transitions=[To("appointment")],
         ),
         Phase(
             "appointment",
             instructions="""\
 Ask whether they want to meet a planner, unless they have said so already. If yes, ask for days that suit and whether by
-video, at the office or by telephone; use `free_appointments` and offer two. Record the one they choose.
-If their number is withheld, ask for one. If they want no meeting, accept it at once.""",
-            observations=[it.wants_meeting, it.meeting, it.phone],
+video, at the office or by telephone; use `free_appointments` and offer two. Read back the one they choose.
+If they want no meeting, accept it at once.""",
+            observations=[it.wants_meeting, it.meeting],
             tools=[free_appointments],
+            transitions=[To("booking", when=it.wants_meeting.yes), To("goodbye")],
+        ),
+        Phase(
+            "booking",
+            instructions="Ask for a number if theirs is withheld. If the hour is refused, say so, and offer another.",
+            observations=[it.phone],
+            tools=[free_appointments],
+            success_criteria=[it.wants_meeting.yes],
+            commit=book_meeting.once(on_failure="human"),
             transitions=[To("goodbye")],
         ),
         Phase(
@@ -304,11 +331,21 @@ Say that you understand, that nothing but their no is kept, and that they are we
 22 Queen Square. Say goodbye. Do not try to persuade them.""",
             end=HangUp(),
         ),
+        Phase(
+            "human",
+            instructions="""\
+Say that a planner calls them back today, and about what. Apologise if something of ours has failed.
+If their number is withheld, ask for one.""",
+            observations=[it.phone],
+            transitions=[To("called_back")],
+            limits=PhaseLimits(turns=2, then="goodbye"),
+        ),
+        Phase("called_back", instructions="Say that a planner will call today. Say goodbye.", end=HangUp()),
     ],
     report=Report(
         outcome={
             "declined": it.consent.no,
-            "meeting_arranged": it.meeting.filled & it.wants_meeting.yes,
+            "meeting_arranged": it.planner.filled,
             "no_meeting": it.wants_meeting.no,
             "incomplete": otherwise,
         }

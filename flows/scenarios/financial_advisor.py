@@ -1,9 +1,19 @@
-"""Rehearsals of the first call about money: a father ahead of the questions, a client with two cards, and a no."""
+"""Rehearsals of the first call about money: a father ahead of the questions, second thoughts, and callers in a hurry.
+
+Shorter calls stand in the YAML file beside this one.
+"""
 
 from voicebot.sim.brain import Calls, Says
-from voicebot.sim.scenario import Exchange, Expected, Interrupt, Say, Scenario, noted
+from voicebot.sim.scenario import Exchange, Expected, Interrupt, Say, Scenario, confirmed, judged_as, noted, rule
 
 LINE = "+15550100003"
+DISCLOSURE = "This call is recorded, and it gives no financial advice. May we begin on those terms?"
+DIARY = "One moment, I am opening the diary."
+MAY_LOSE = "the caller has said in their own words that they may lose money"
+
+
+def describes(profile: str) -> str:
+    return f"Your answers describe a {profile} investor. That is a description, and no advice."
 
 
 TUESDAY = {"day": "2027-01-12", "at": "10:00", "how": "video"}
@@ -58,46 +68,40 @@ father = Scenario(
             Say("I'd wait. I've had funds before, I know they can fall."),
             (
                 (
-                    noted(
-                        reaction=("wait", "I'd wait"),
-                        experience=("some", "I've had funds before"),
-                        understands_loss=(True, "I know they can fall"),
-                    ),
+                    noted(reaction=("wait", "I'd wait"), experience=("some", "I've had funds before")),
+                    judged_as(MAY_LOSE, True, "I know they can fall"),
                 ),
-                (Calls("risk_profile"),),
-                (
-                    Says(
-                        "That describes our balanced profile: some ups and downs for some growth. "
-                        "It is no advice. Is it you?"
-                    ),
-                ),
+                (Says("Some ups and downs, for some growth. Do you recognise yourself?"),),
             ),
         ),
         Exchange(
             Say("That's me. Can I see somebody by video, a morning from January the eleventh?"),
             (
-                (noted(profile=("balanced", "That's me"), profile_fits=(True, "That's me")),),
+                (noted(profile_fits=(True, "That's me")),),
                 (
                     noted(wants_meeting=(True, "Can I see somebody by video")),
                     Calls("free_appointments", {"from_day": "2027-01-11", "part_of_day": "morning"}),
                 ),
-                (
-                    Says(
-                        "Priya Shah is free on Tuesday the twelfth at ten, Tom Reilly on Wednesday at nine. Which one?"
-                    ),
-                ),
+                (Says("Priya Shah is free on Tuesday the twelfth at ten, Tom Reilly on Wednesday at nine."),),
             ),
         ),
         Exchange(
             Say("Tuesday at ten with Ms Shah, please."),
             (
                 (noted(meeting=(TUESDAY, "Tuesday at ten with Ms Shah")),),
-                (Says("Tuesday the twelfth at ten, by video, with Priya Shah. Thank you, Mr Okafor, and goodbye."),),
+                (Says("Tuesday, the twelfth of January, at ten, by video. Is that right?"),),
+            ),
+        ),
+        Exchange(
+            Say("Quite right."),
+            (
+                (confirmed(meeting="Quite right"),),
+                (Says("Ms Shah expects you on Tuesday at ten. Thank you, Mr Okafor, and goodbye."),),
             ),
         ),
     ),
     expected=Expected(
-        phases=("consent", "identity", "aims", "means", "risk", "profile", "appointment", "goodbye"),
+        phases=("consent", "identity", "aims", "means", "risk", "profile", "appointment", "booking", "goodbye"),
         observations={
             "consent": True,
             "name": "Daniel Okafor",
@@ -111,16 +115,20 @@ father = Scenario(
             "costly_debt": False,
             "reaction": "wait",
             "experience": "some",
-            "understands_loss": True,
             "profile": "balanced",
             "profile_fits": True,
             "wants_meeting": True,
             "meeting": TUESDAY | {"at": "10:00:00"},
             "phone": "+15550123456",
+            "planner": "Priya Shah",
         },
+        evidence={"meeting": "confirmed", "consent": "confirmed"},
+        statements=(DISCLOSURE, describes("balanced"), DIARY),
+        tools=("free_appointments", "book_meeting"),
         outcome="meeting_arranged",
         ended_reason="completed",
         interruptions=1,
+        silences=0,
     ),
 )
 
@@ -134,7 +142,7 @@ two_cards = Scenario(
             Say("Yes, go on."),
             (
                 (noted(consent=(True, "Yes, go on")),),
-                (Says("Thank you. May I have your full name, and are you a client of ours already?"),),
+                (Says("May I have your full name, and are you a client of ours already?"),),
             ),
         ),
         Exchange(
@@ -147,13 +155,20 @@ two_cards = Scenario(
                         client_number=("AF12074", "A F, one, two, zero, seven, four"),
                     ),
                 ),
-                (Says("I cannot find that number. Would you read it to me once more, digit by digit?"),),
+                (Says("I cannot find that number. Would you read it to me once more?"),),
             ),
         ),
         Exchange(
             Say("Oh, sorry: the last one is a two. One, two, zero, seven, two."),
             (
-                (noted(client_number=("AF12072", "One, two, zero, seven, two")),),
+                (noted(client_number=("AF12072", "the last one is a two. One, two, zero, seven, two")),),
+                (Says("A F, one, two, zero, seven, two?"),),
+            ),
+        ),
+        Exchange(
+            Say("Now it's right."),
+            (
+                (confirmed(client_number="Now it's right"),),
                 (Says("There you are, Ms Bell. What is the money for, and in how many years will you need it?"),),
             ),
         ),
@@ -166,38 +181,35 @@ two_cards = Scenario(
                         horizon_years=(20, "Retirement, in twenty years"),
                     ),
                 ),
-                (Says("Thank you. How much would you put aside: now, and then each month?"),),
+                (Says("How much would you put aside, and how long would your savings last? Are there costly debts?"),),
             ),
         ),
         Exchange(
-            Say("Nothing now. Perhaps a hundred a month."),
+            Say("Nothing now, nothing a month. One month. And yes, two credit cards."),
             (
-                (noted(lump_sum=("0", "Nothing now"), monthly=("100", "a hundred a month")),),
                 (
-                    Says(
-                        "That is fine. Two questions every planner asks: how many months would your savings last, "
-                        "and are there costly debts?"
+                    noted(
+                        lump_sum=("0", "Nothing now"),
+                        monthly=("0", "nothing a month"),
+                        reserve_months=(1, "One month"),
+                        costly_debt=(True, "two credit cards"),
                     ),
                 ),
+                (Says("Would anything be left to put aside, once they are paid?"),),
             ),
         ),
         Exchange(
-            Say("About a month. And yes, two credit cards."),
+            Say("Perhaps a hundred a month."),
             (
-                (noted(reserve_months=(1, "About a month"), costly_debt=(True, "two credit cards")),),
-                (
-                    Says(
-                        "Thank you. Planners usually look at cards and a reserve first. "
-                        "A meeting about that is free. Would you like one?"
-                    ),
-                ),
+                (noted(monthly=("100", "a hundred a month")),),
+                (Says("Planners usually look at cards and a reserve first. A meeting about that is free. Shall we?"),),
             ),
         ),
         Exchange(
             Say("Not now, thanks. And make it fifteen years, I want to stop earlier."),
             (
                 (noted(wants_meeting=(False, "Not now, thanks"), horizon_years=(15, "make it fifteen years")),),
-                (Says("Fifteen years, I have changed it. Call whenever you like, Ms Bell. Thank you, and goodbye."),),
+                (Says("Fifteen years. Call whenever you like, Ms Bell. Thank you, and goodbye."),),
             ),
         ),
     ),
@@ -216,38 +228,242 @@ two_cards = Scenario(
             "wants_meeting": False,
             "meeting": None,
         },
+        evidence={"client_number": "confirmed"},
+        statements=(DISCLOSURE,),
         outcome="no_meeting",
         ended_reason="completed",
         interruptions=0,
     ),
 )
 
-no_consent = Scenario(
-    "no consent",
+WEDNESDAY = {"day": "2027-01-13", "at": "09:00", "how": "telephone"}
+
+sooner = Scenario(
+    "sooner",
     "financial_advisor",
-    title="A caller who does not want to be recorded, and is let go politely",
+    title="Mrs Lee needs the money sooner than she said, which makes her another investor",
     called_number=LINE,
     exchanges=(
         Exchange(
-            Say("No, I don't want to be recorded."),
+            Say("Yes. I'm Ann Lee, and new here."),
             (
-                (noted(consent=(False, "No, I don't want to be recorded")),),
+                (noted(consent=(True, "Yes")),),
+                (noted(name=("Ann Lee", "I'm Ann Lee"), client=("new", "new here")),),
+                (Says("What is the money for, and when will you need it?"),),
+            ),
+        ),
+        Exchange(
+            Say("A house, in twelve years."),
+            (
+                (noted(aim=("a home", "A house"), horizon_years=(12, "in twelve years")),),
+                (Says("How much would you put aside? How long would your savings last, and are there debts?"),),
+            ),
+        ),
+        Exchange(
+            Say("Nine thousand now, nothing monthly. Two years, and no debts."),
+            (
                 (
-                    Says(
-                        "I understand, and I keep nothing but your no. "
-                        "You are welcome to write, or to come by at Queen Square. Goodbye."
+                    noted(
+                        lump_sum=("9000", "Nine thousand now"),
+                        monthly=("0", "nothing monthly"),
+                        reserve_months=(24, "Two years"),
+                        costly_debt=(False, "no debts"),
                     ),
                 ),
+                (Says("What if the value fell by a fifth? And do you know funds or shares?"),),
             ),
+        ),
+        Exchange(
+            Say("I'd buy more, I know them well. Yes yes, they fall."),
+            (
+                (
+                    noted(reaction=("buy more", "I'd buy more"), experience=("much", "I know them well")),
+                    judged_as(MAY_LOSE, False, "Yes yes"),
+                ),
+                (Says("What would a fall mean for you?"),),
+            ),
+        ),
+        Exchange(
+            Say("That I get back less than I gave. Which fund is best?"),
+            (
+                (judged_as(MAY_LOSE, True, "I get back less than I gave"), rule("advice", "Which fund is best")),
+                (Says("Large ups and downs, for more growth. Is that you?"),),
+            ),
+        ),
+        Exchange(
+            Say("It is."),
+            ((noted(profile_fits=(True, "It is")),), (Says("Would you like to meet a planner?"),)),
+        ),
+        Exchange(
+            Say("Yes. But wait, I need it in three years, not twelve."),
+            (
+                (
+                    noted(
+                        wants_meeting=(True, "Yes"),
+                        horizon_years=(3, "I need it in three years, not twelve"),
+                    ),
+                ),
+                (Says("On which day would you like to meet, and how?"),),
+            ),
+        ),
+        Exchange(
+            Say("By telephone. On Wednesday the thirteenth of January, at nine."),
+            (
+                (noted(meeting=(WEDNESDAY, "By telephone. On Wednesday the thirteenth of January, at nine")),),
+                (Says("Wednesday the thirteenth, at nine, by telephone?"),),
+            ),
+        ),
+        Exchange(
+            Say("Yes."),
+            ((confirmed(meeting="Yes"),), (Says("Mr Reilly will call you at nine. Thank you, Mrs Lee. Goodbye."),)),
         ),
     ),
     expected=Expected(
-        phases=("consent", "declined"),
-        observations={"consent": False, "name": None, "meeting": None},
-        outcome="declined",
+        phases=(
+            "consent", "identity", "aims", "means", "risk", "profile", "appointment", "profile", "appointment",
+            "booking", "goodbye",
+        ),
+        observations={
+            "horizon_years": 3,
+            "profile": "cautious",
+            "meeting": WEDNESDAY | {"at": "09:00:00"},
+            "planner": "Tom Reilly",
+        },
+        statements=(
+            DISCLOSURE,
+            "I may not advise you. A planner does, in writing, once you have met.",
+            describes("growth"),
+            describes("cautious"),
+        ),
+        outcome="meeting_arranged",
         ended_reason="completed",
-        interruptions=0,
+    ),
+)  # fmt: skip
+
+
+def in_a_hurry(*, to: str) -> tuple[Exchange, ...]:
+    """A caller who asks for the appointment when it is about `to`, the aims or the means."""
+    begin = (noted(name=("Max Orr", "I'm Max Orr"), client=("new", "a new one")),)
+    aims = (noted(aim=("growth", "for growth"), horizon_years=(9, "in nine years")),)
+    jump = (Calls("request_phase", {"phase": "appointment", "reason": "would rather talk to a planner now"}),)
+    return (
+        Exchange(
+            Say("Yes. I'm Max Orr, a new one, for growth, in nine years."),
+            (
+                (noted(consent=(True, "Yes")),),
+                begin,
+                *((aims,) if to == "means" else ()),
+                (Says("Thank you, Mr Orr."),),
+            ),
+        ),
+        Exchange(
+            Say("I'd rather talk to a planner now."),
+            (jump, (Says("Gladly. When, and how?"),)),
+        ),
+    )
+
+
+OFFICE = {"day": "2027-01-13", "at": "11:00", "how": "office"}
+
+no_room = Scenario(
+    "no room",
+    "financial_advisor",
+    title="Mr Orr wants to talk to a planner at once, in an office whose rooms cannot be booked",
+    called_number=LINE,
+    exchanges=(
+        *in_a_hurry(to="aims"),
+        Exchange(
+            Say("At the office, on Wednesday the thirteenth of January, at eleven."),
+            (
+                (
+                    noted(
+                        wants_meeting=(True, "I'd rather talk to a planner now"),
+                        meeting=(OFFICE, "At the office, on Wednesday the thirteenth of January, at eleven"),
+                    ),
+                ),
+                (Says("Wednesday the thirteenth, at eleven, at the office?"),),
+            ),
+        ),
+        Exchange(
+            Say("Yes."),
+            (
+                (confirmed(meeting="Yes"),),
+                (Says("I cannot book a room, I am sorry. A planner calls you back today. All right?"),),
+            ),
+        ),
+        Exchange(Say("All right."), ((Says("A planner calls you today. Goodbye."),),)),
+    ),
+    expected=Expected(
+        phases=("consent", "identity", "aims", "appointment", "booking", "human", "called_back"),
+        observations={"aim": None, "wants_meeting": True, "planner": None},
+        statements=(DISCLOSURE,),
+        tools=("book_meeting",),
+        outcome="incomplete",
+        ended_reason="completed",
     ),
 )
 
-scenarios = [father, two_cards, no_consent]
+MONDAY_AT_FOUR = {"day": "2027-01-18", "at": "16:00", "how": "video"}
+TUESDAY_AFTERNOON = {"day": "2027-01-19", "at": "15:30", "how": "video"}
+
+just_taken = Scenario(
+    "just taken",
+    "financial_advisor",
+    title="Mr Orr again, without a number, and somebody is quicker than he is",
+    caller_number="anonymous",
+    called_number=LINE,
+    exchanges=(
+        *in_a_hurry(to="means"),
+        Exchange(
+            Say("By video, on Monday the eighteenth of January, at four."),
+            (
+                (
+                    noted(
+                        wants_meeting=(True, "I'd rather talk to a planner now"),
+                        meeting=(MONDAY_AT_FOUR, "By video, on Monday the eighteenth of January, at four"),
+                    ),
+                ),
+                (Says("Monday the eighteenth, at four, by video?"),),
+            ),
+        ),
+        Exchange(
+            Say("Yes."),
+            ((confirmed(meeting="Yes"),), (Says("At which number can we reach you?"),)),
+        ),
+        Exchange(
+            Say("Plus one, 555, 010, 0142."),
+            (
+                (noted(phone=("+15550100142", "Plus one, 555, 010, 0142")),),
+                (Says("Somebody has just taken that hour. Tuesday the nineteenth, at half past three?"),),
+            ),
+        ),
+        Exchange(
+            Say("Tuesday the nineteenth, half past three, by video."),
+            (
+                (noted(meeting=(TUESDAY_AFTERNOON, "Tuesday the nineteenth, half past three, by video")),),
+                (Says("So Tuesday the nineteenth of January, at half past three?"),),
+            ),
+        ),
+        Exchange(
+            Say("Yes, please."),
+            ((confirmed(meeting="Yes, please"),), (Says("Ms Shah expects you then. Thank you, Mr Orr. Goodbye."),)),
+        ),
+    ),
+    expected=Expected(
+        phases=(
+            "consent", "identity", "aims", "means", "appointment", "booking", "appointment", "booking", "goodbye",
+        ),
+        observations={
+            "aim": "growth",
+            "meeting": TUESDAY_AFTERNOON | {"at": "15:30:00"},
+            "phone": "+15550100142",
+            "planner": "Priya Shah",
+        },
+        statements=(DISCLOSURE,),
+        tools=("book_meeting", "book_meeting"),
+        outcome="meeting_arranged",
+        ended_reason="completed",
+    ),
+)  # fmt: skip
+
+scenarios = [father, two_cards, sooner, no_room, just_taken]
