@@ -75,11 +75,21 @@ class PlainModel:
     def _question(self, context: Context) -> str:
         if not context.tools:
             return "Goodbye."
+        if again := self._with_a_problem(context):
+            return f"Please tell me {again}."
         for name in _section(context.instructions, "Still to find out now"):
             return f"Please tell me {name}."
         for name in _section(context.instructions, "To read back now"):
             return f"Is {name} right?"
         return "Is there anything else?"
+
+    def _with_a_problem(self, context: Context) -> str | None:
+        """A field that was taken, but from which something could not be worked out: it takes another value."""
+        last = context.items[-1] if context.items else None
+        if last is None or last.kind != "function_call_output" or '"problems"' not in last.output:
+            return None
+        taken = json.loads(last.output).get("accepted") or [None]
+        return str(taken[0]) if taken[0] else None
 
 
 class PlainCaller:
@@ -87,6 +97,7 @@ class PlainCaller:
 
     def __init__(self, flow: Flow, seed: int) -> None:
         chance = random.Random(seed)
+        self.flow = flow
         self.values = {
             name: chance.choice(valid_values(spec)) for name, spec in flow.specs.items() if spec.ask.computed is None
         }
@@ -109,8 +120,12 @@ class PlainCaller:
 
     def _answer(self) -> str:
         if asked := re.search(r"Please tell me (\w+)\.", self._question):
-            self.asked.append(asked[1])
-            return f"{asked[1]} is {json.dumps(self.values.get(asked[1]), ensure_ascii=False)}"
+            name = asked[1]
+            if name in self.asked and name in self.flow.specs:  # it was no good
+                others = valid_values(self.flow.specs[name])
+                self.values[name] = others[(others.index(self.values[name]) + 1) % len(others)]
+            self.asked.append(name)
+            return f"{name} is {json.dumps(self.values.get(name), ensure_ascii=False)}"
         if asked := re.search(r"Is (\w+) right\?", self._question):
             return f"yes, {asked[1]} is right"
         return "nothing else, please go on"
