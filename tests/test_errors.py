@@ -10,9 +10,11 @@ import pytest
 
 from voicebot import errors
 from voicebot.errors import (
+    CallTakenError,
     DeliveryError,
     FlowError,
     FunctionFailedError,
+    JournalError,
     LegLostError,
     MediaStreamError,
     ModelUnavailableError,
@@ -23,6 +25,7 @@ from voicebot.errors import (
     SettingsError,
     StoreError,
     ToolError,
+    TwilioError,
     UnknownFlowError,
     VoicebotError,
 )
@@ -57,6 +60,9 @@ SENTENCES: list[tuple[VoicebotError, str]] = [
     (FlowError("it is wrong", mend="mend it"), "it is wrong (mend it)"),
     (FlowError("it is wrong", where="a.py:3", mend="mend it"), "a.py:3: it is wrong (mend it)"),
     (UnknownFlowError("x", ["a", "b"]), "no flow is named 'x' (loaded flows: a, b)"),
+    (CallTakenError("CA1"), "call CA1 is in other hands, or over"),
+    (JournalError("a journal entry is damaged"), "a journal entry is damaged"),
+    (TwilioError("answered 429", status=429, code=20429), "Twilio: answered 429"),
     (UnknownFlowError("x", []), "no flow is named 'x' (loaded flows: none)"),
     (FunctionFailedError("is_far failed (KeyError)"), "is_far failed (KeyError)"),
     (ToolError("the kitchen is closed"), "the kitchen is closed"),

@@ -13,6 +13,9 @@ VoicebotError
 ├── ModelUnavailableError      the model's socket cannot be had: `retryable` says whether to try again
 ├── LegLostError               the caller's socket is gone: the call ends or is resumed
 ├── StoreError                 the store did not answer or is damaged: degrade, keep the calls
+│   ├── CallTakenError         another instance has the call: let go of it, and write nothing more of it
+│   └── JournalError           a call's journal is damaged or fits no flow: report what is known without it
+├── TwilioError                Twilio's REST API did not do it: `retryable` says whether to try again
 ├── DeliveryError              a receiver did not take the report: `disable` says whether it is gone for good
 └── ScenarioError              a rehearsed call did not go as its scenario says
 """
@@ -115,17 +118,45 @@ class StoreError(VoicebotError):
     """The store could not read or write."""
 
 
+class CallTakenError(StoreError):
+    """The call belongs to another instance, or is over: what was to be written of it stays unwritten."""
+
+    def __init__(self, call_sid: str) -> None:
+        super().__init__(call_sid)
+        self.call_sid = call_sid
+
+    def __str__(self) -> str:
+        return f"call {self.call_sid} is in other hands, or over"
+
+
+class JournalError(StoreError):
+    """A call's journal cannot be read as one, or is not of a call with its flow."""
+
+
+class TwilioError(VoicebotError):
+    """Twilio's REST API refused or did not answer. `status` and `code` are its own, None where there was no answer."""
+
+    def __init__(self, reason: str, *, status: int | None = None, code: int | None = None) -> None:
+        super().__init__(reason, status, code)
+        self.reason, self.status, self.code = reason, status, code
+        self.retryable = status is None or status in (408, 429) or status >= 500
+
+    def __str__(self) -> str:
+        return f"Twilio: {self.reason}"
+
+
 class DeliveryError(VoicebotError):
     """A receiver did not accept a delivery.
 
     `status` is the HTTP status, None when no answer came. `retry_after_s` is what the receiver asked for.
-    `disable` is True when the receiver is gone for good (410).
+    `disable` is True when the receiver is gone for good (410), `throttle` when it or what stands before it is
+    overloaded (429, 502, 503, 504; Standard Webhooks).
     """
 
     def __init__(self, url: str, reason: str, *, status: int | None = None, retry_after_s: float | None = None) -> None:
         super().__init__(url, reason, status)
         self.url, self.reason, self.status, self.retry_after_s = url, reason, status, retry_after_s
-        self.disable = status == 410
+        self.disable, self.throttle = status == 410, status in (429, 502, 503, 504)
 
     def __str__(self) -> str:
         return f"{self.url}: {self.reason}"
