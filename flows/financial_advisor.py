@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field
 
 from voicebot.flow import (
     After,
+    Analysis,
     AskAgain,
     Flow,
     HangUp,
@@ -348,6 +349,11 @@ If their number is withheld, ask for one.""",
             "meeting_arranged": it.planner.filled,
             "no_meeting": it.wants_meeting.no,
             "incomplete": otherwise,
-        }
+        },
+        # Of those who do not want their answers kept nothing is summed up.
+        analysis=Analysis(
+            "what the caller wants the money for, what was arranged, and what a planner should know before they meet",
+            when=it.consent.yes,
+        ),
     ),
 )

@@ -151,14 +151,8 @@ class Order(Observations):
     )
     phone: PhoneNumber = ask("a number to call back if something is wrong", default_from="caller")
     total: Decimal = computed(price_of)
-    accepted: bool = ask("a clear yes or no to the order and its total; a change is neither")
-    agreed_total: Decimal = ask("the total that they said yes to, as in 26.50", needed_if=it.accepted.yes)
+    accepted: bool = ask("a clear yes or no to the order and its total", about=[it.items, it.total])
     ready: str = ask("when it is ready, as the kitchen says", optional=True)
-
-
-def yes_to_this_total(total: Decimal, agreed_total: Decimal | None = None) -> bool:
-    """A yes to a total that has changed since is none."""
-    return agreed_total in (None, total)
 
 
 # ---- tools ---------------------------------------------------------------------------------------------------------
@@ -271,8 +265,8 @@ If a dish contains what they must not eat, name the dish and the allergen, and o
 Read back the dishes with their quantities, and when they want it. Ask for a clear yes.
 If they change something, record it; a new total is said by itself. A no means that they want no order at all.""",
             must_say=[Say("The total is {total} euro.", name="total")],
-            observations=[it.accepted, it.agreed_total],
-            success_criteria=[heard("total"), yes_to_this_total],
+            observations=[it.accepted],
+            success_criteria=[heard("total")],
             transitions=[To("kitchen", when=it.accepted.yes), To("not_placed")],
         ),
         Phase(

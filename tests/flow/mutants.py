@@ -41,9 +41,15 @@ def _hotline(rule: str, what: str, *changes: tuple[str, str], also: str = "") ->
     return Mutant(rule, what, "hotline", changes, frozenset(also.split()))
 
 
+def _parcels(rule: str, what: str, *changes: tuple[str, str], also: str = "") -> Mutant:
+    return Mutant(rule, what, "parcels", changes, frozenset(also.split()))
+
+
 def _kiosk(rule: str, what: str, *changes: tuple[str, str], also: str = "") -> Mutant:
     return Mutant(rule, what, "kiosk", changes, frozenset(also.split()))
 
+
+_PARCELS_LIMITS = ('    limits=Limits(phase=PhaseLimits(turns=8, then="counter")),\n', "")
 
 NAMES = (
     _clinic("F000", "a parenthesis too many", ("flow = Flow(", "flow = Flow((")),
@@ -96,6 +102,7 @@ NAMES = (
     _clinic("F003", "a phase collects nothing", ("[it.insured, it.card]", "[it.insured, it.cart]")),
     _clinic("F003", "needed_if over nothing", ("needed_if=it.insured.yes", "needed_if=it.ensured.yes")),
     _clinic("F003", "an outcome over nothing", ('"declined": it.accepted.no', '"declined": it.acepted.no')),
+    _parcels("F003", "an answer about nothing", ('weighed", about=it.price)', 'weighed", about=it.prize)')),
     _clinic("F003", "a computed field reads nothing", ("def fee_of(reason: str,", "def fee_of(cause: str,")),
     _clinic("F003", "a guard in Python reads nothing", ("def is_far_ahead(day: date)", "def is_far_ahead(date: date)")),
     _clinic(
@@ -193,6 +200,20 @@ ROADS = (
     _kiosk(
         "F025", "nobody gets out who wants none", ('    limits=Limits(phase=PhaseLimits(turns=10, then="pity")),\n', "")
     ),
+    _parcels("F025", "a price that may not be told is waited for", _PARCELS_LIMITS),
+    _parcels(
+        "F025",
+        "the way hangs on a price that may not be there",
+        _PARCELS_LIMITS,
+        ('            must_say=[Say("That is {price} euro.", name="price")],\n', ""),
+        ('transitions=[To("bye")]', 'transitions=[To("counter", when=it.price > 20), To("bye", when=it.price <= 20)]'),
+    ),
+    _parcels(
+        "F025",
+        "the phase goes on until there is a price",
+        _PARCELS_LIMITS,
+        ('must_say=[Say("That is {price} euro.", name="price")]', "success_criteria=[it.price.filled]"),
+    ),
     _clinic("F025", "nobody gets out", ('        phase=PhaseLimits(turns=12, then="call_back"),\n', "")),
     _clinic(
         "F026",
@@ -241,6 +262,7 @@ FIELDS = (
         "two that need each other",
         ('ask("whether they have an insurance")', 'ask("whether they have an insurance", needed_if=it.card.filled)'),
     ),
+    _parcels("F022", "an answer about itself", ('weighed", about=it.price)', 'weighed", about=it.agreed)')),
     _clinic("F022", "one that needs itself", ('needed_if=it.reason == "emergency"', "needed_if=it.pain > 3")),
     _clinic(
         "F022",
@@ -252,6 +274,7 @@ FIELDS = (
         "a yes that is read back",
         ('appointment and its price")', 'appointment and its price", confirm="read back")'),
     ),
+    _parcels("F023", "an answer about what comes later", ('weighed", about=it.price)', 'weighed", about=it.name)')),
     _clinic("F023", "a computed field is listed", ("[it.day, it.at, it.note]", "[it.day, it.at, it.note, it.fee]")),
     _clinic(
         "F023",
@@ -489,6 +512,44 @@ ENDS = (
         "idempotent or not",
         ("tools=[free_hours]", 'tools=[free_hours, book.once(on_failure="call_back", idempotent=True)]'),
     ),
+    _clinic(
+        "F021",
+        "verified or not",
+        ("tools=[free_hours]", 'tools=[free_hours, book.once(on_failure="call_back", unverified="go")]'),
+    ),
 )
 
-MUTANTS = (*NAMES, *ROADS, *FIELDS, *WORDS, *GUARDS, *ENDS)
+RECEIVERS = (
+    _clinic("F000", "a receiver's name with a space", ('Receiver("diary"', 'Receiver("the diary"')),
+    _clinic("F000", "a body without a name", ("body=diary_entry", "body=lambda event: event")),
+    _clinic("F000", "a body that waits", ("def diary_entry", "async def diary_entry")),
+    _clinic(
+        "F012",
+        "a body named like a tool",
+        ('@handler("end")', 'diary_entry.__name__ = "book"\n\n\n@handler("end")'),
+    ),
+    _clinic("F035", "a mailbox", ("https://diary.example.com/calls", "mailto:diary@example.com")),
+    _clinic("F035", "a socket", ("https://diary.example.com/calls", "wss://diary.example.com/calls")),
+    _clinic("F035", "no host", ("https://diary.example.com/calls", "https:///calls")),
+    _clinic("F035", "a host that is cut off", ("https://diary.example.com/calls", "https://[::1/calls")),
+    _clinic("F035", "a port beyond the last", ("https://screen.example.com:8443", "https://screen.example.com:84430")),
+    _clinic(
+        "F035", "a space in the address", ("https://diary.example.com/calls", "https://diary.example.com/the calls")
+    ),
+    _clinic("F035", "a password in the address", ("https://screen.example.com", "https://me:pw@screen.example.com")),
+    _clinic("F035", "an event that is none", ('"call.analyzed"', '"call.analysed"')),
+    _clinic("F035", "no events", ('["call.started", "call.phase_changed", "call.analyzed"]', "[]")),
+    _clinic("F035", "two receivers of one name", ('                "screen",', '                "diary",')),
+    _clinic("F035", "the secret itself", ('secret="screen"', 'secret="whsec_c2VjcmV0"')),
+    _clinic("F035", "a token that is no name", ('bearer="diary"', 'bearer="pat=eu1"')),
+)
+
+WAYS_OUT = (
+    _clinic("F000", "a message of three hours", ('Voicemail(max="2m")', 'Voicemail(max="3h")')),
+    _clinic("F036", "a number without a country", ('Transfer("+15550100077"', 'Transfer("5550100077"')),
+    _clinic("F036", "a number with spaces", ('Transfer("+15550100077"', 'Transfer("+1 555 010 0077"')),
+    _clinic("F036", "a name in the place of a number", ('Transfer("+15550100077"', 'Transfer("reception"')),
+    _clinic("F036", "a number that leads back here", ('Transfer("+15550100077"', 'Transfer("+15550100042"')),
+)
+
+MUTANTS = (*NAMES, *ROADS, *FIELDS, *WORDS, *GUARDS, *ENDS, *RECEIVERS, *WAYS_OUT)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, time
 from decimal import Decimal
@@ -238,6 +238,8 @@ class _Author:
             self._invent_field(f"f{number}")
         for number in range(self.draw(st.integers(0, 2))):
             self._invent_computed(f"c{number}")
+        if self.computed and self.chance(40):
+            self._invent_yes("yes")
 
     def _invent_field(self, name: str) -> None:
         kind = self.one(["sure", "sure", "sure", "colour", "count", *KINDS])
@@ -258,6 +260,13 @@ class _Author:
             self.sure.add(name)
         self.kinds[name] = kind
         self.members[name] = (KINDS[kind].annotation, ask(f"what {name} is", **given))
+
+    def _invent_yes(self, name: str) -> None:
+        """An answer about what was worked out."""
+        about = ["nowhere"] if self.wrong() else self.some(sorted(self.kinds), 2) or [self.one(sorted(self.computed))]
+        self.kinds[name] = "sure"
+        self.members[name] = (bool, ask("whether that is right", about=about))
+        self.sure.add(name)
 
     def _invent_computed(self, name: str) -> None:
         known = sorted(self.sure) if self.tidy else sorted(self.kinds)
@@ -336,7 +345,8 @@ def _flows(draw: Any, tidy: bool) -> Flow:
     if author.broken and author.chance(10):
         phases.append(author.one(phases))
     places = [*talking, *ends, *(["nowhere"] if author.wrong() else [])]
-    limits = _limits(author, places, ends, bounded=count >= 3 or any(map(_may_hold_up, phases)))
+    bounded = count >= 3 or any(_may_hold_up(phase, author.computed) for phase in phases)
+    limits = _limits(author, places, ends, bounded=bounded)
     rules, report = _rules(author, places, ends, count), _report(author)
     reached = _led_to(phases, limits, rules) | {"p0"}
     if tidy:
@@ -449,9 +459,10 @@ def _phase_limits(author: _Author, targets: Sequence[str]) -> PhaseLimits:
     return PhaseLimits(turns=turns, duration=author.one(["1m", "3m"] if turns is None else [None, "2m"]), then=then)
 
 
-def _may_hold_up(phase: Phase) -> bool:
-    """Whether an answer may keep a phase from its end."""
-    return bool(phase.success_criteria) or phase.commit is not None
+def _may_hold_up(phase: Phase, computed: Collection[str]) -> bool:
+    """Whether an answer may keep a phase from its end, or from working out what it says."""
+    quotes = any(f"{{{name}}}" in say.text for say in phase.must_say for name in computed)
+    return bool(phase.success_criteria) or phase.commit is not None or quotes
 
 
 def _limits(author: _Author, places: Sequence[str], ends: Sequence[str], *, bounded: bool) -> Limits:

@@ -9,6 +9,7 @@ import pytest
 
 from voicebot.flow import (
     After,
+    Analysis,
     AskAgain,
     Flow,
     HangUp,
@@ -113,6 +114,8 @@ FLAWS: list[tuple[str, str, dict[str, Any]]] = [
     ("F003", "it.x is no observation", {"phases": (phase(success_criteria=(it.x.yes,)),)}),
     ("F003", "it.x is no observation", {"phases": (phase(transitions=(To("bye", when=it.x.yes), To("bye"))), bye())}),
     ("F003", "it.x is no observation", {"report": Report(outcome={"done": it.x.yes})}),
+    ("F003", "it.x is no observation", {"report": Report(analysis=Analysis(when=it.x.yes))}),
+    ("F016", "of analysis 'report' never", {"report": Report(analysis=Analysis(when=it.urgent.yes & it.urgent.no))}),
     ("F004", "no way leads to phase 'b'", {"phases": (phase(transitions=BYE), phase("b", transitions=BYE), bye())}),
     ("F005", "phase 'a' leads nowhere", {"phases": (phase(may_jump=("bye",)), bye())}),
     ("F006", "phase 'bye' ends the call", {"phases": (phase("bye", end=HangUp(), transitions=BYE),)}),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 from voicebot.errors import FlowError
 from voicebot.flow import (
     After,
+    Analysis,
     AskAgain,
     Flow,
     HangUp,
@@ -26,6 +27,8 @@ from voicebot.flow import (
     Report,
     Say,
     To,
+    Transfer,
+    Voicemail,
     ask,
     it,
     otherwise,
@@ -226,6 +229,32 @@ def test_flow_survives_json() -> None:
     assert {finding.where for finding in check(again)} == {None}
 
 
+def enough(accepted: bool) -> bool:
+    return accepted
+
+
+def test_analysis_survives_json() -> None:
+    plain = order_flow()
+    assert "analysis" not in flow_to_json(plain)  # what does not ask for it keeps its version
+    asked = replace(plain, report=replace(plain.report, analysis=Analysis("what they want", fill=False, when=enough)))
+    text = flow_to_json(asked)
+    functions = functions_of(asked)
+    assert functions["enough"] is enough
+    again = flow_from_json(text, functions)
+    assert flow_to_json(again) == text
+    analysis = again.report.analysis
+    assert analysis is not None
+    assert (analysis.summary, analysis.fill) == ("what they want", False)
+    assert analysis.when is not None and analysis.when.evaluate({"accepted": True}) is True
+    jsonschema.Draft202012Validator(flow_json_schema()).validate(json.loads(text))
+
+
+@pytest.mark.parametrize("summary", ["", "  ", "x" * 601])
+def test_summary_asks_for_something(summary: str) -> None:
+    with pytest.raises(ValidationError):
+        Analysis(summary)
+
+
 def test_json_is_the_same_every_time() -> None:
     assert flow_to_json(order_flow()) == flow_to_json(order_flow())
 
@@ -311,3 +340,29 @@ def test_any_change_of_the_json_is_a_flow_or_a_flow_error(place: tuple[Any, ...]
         return
     check(flow)
     assert flow_to_json(flow_from_json(flow_to_json(flow), FUNCTIONS)) == flow_to_json(flow)
+
+
+def test_ways_out_stand_in_json_as_they_are_written() -> None:
+    phases = [Phase("bye", instructions="Say goodbye.", end=HangUp())]
+    flow = Flow(goal="g", phases=phases, fallback=[Transfer("+15550199", timeout="20s"), Voicemail(max="2m")])
+    assert json.loads(flow_to_json(flow))["fallback"] == [
+        {"to": "+15550199", "timeout": 20.0, "kind": "transfer"},
+        {"max": 120.0, "kind": "voicemail"},
+    ]
+    assert flow_from_json(flow_to_json(flow)).fallback == flow.fallback
+    assert flow_from_json(flow_to_json(replace(flow, fallback=()))).fallback == ()
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda: Transfer("+15550199", timeout="1s"),
+        lambda: Transfer("+15550199", timeout="11m"),
+        lambda: Transfer(""),
+        lambda: Voicemail(max="2h"),
+        lambda: Voicemail(max="soon"),
+    ],
+)
+def test_way_out_has_bounds(write: Callable[[], object]) -> None:
+    with pytest.raises(ValidationError):
+        write()

@@ -132,6 +132,10 @@ def with_and() -> None:
     ask("an address", needed_if=it.delivery.yes and it.open.yes)
 
 
+def about_a_guard() -> None:
+    ask("a yes", about=[it.total == 3])  # type: ignore[list-item]  # what is refused
+
+
 def nameless_check() -> None:
     ask("an address", check=partial(on_menu))
 
@@ -143,6 +147,7 @@ MISUSES = [
     (no_schema, r"Wrong\.act: its type has no JSON Schema", True),
     (bare_field, r"needed_if: it\.delivery alone is no criterion", True),
     (with_and, "has no truth value here", True),
+    (about_a_guard, r"about: .* is no observation: write it\.name", True),
     (nameless_check, "the check has no name", True),
 ]
 
@@ -173,6 +178,8 @@ BROKEN: list[tuple[object, str]] = [
     ([{**NAME, "check": "on_menu"}], "no check is registered as 'on_menu'"),
     ([{**NAME, "check": ["on_menu"]}], "no check is registered as"),
     ([{**NAME, "needed_if": None}], "is no guard or criterion"),
+    ([{**NAME, "about": "name"}], "about is a list of observations"),
+    ([{**NAME, "about": [3]}], "about is a list of observations"),
     ([{**NAME, "optional": "no"}], "optional is true or false"),
     ([{**NAME, "default_from": "weather"}], "there is no default from 'weather'"),
     ([{**NAME, "default_from": ["caller"]}], "there is no default from"),

@@ -40,6 +40,7 @@ REFUSALS = {
     ("restaurant_ordering", "too far"): ["address"],
     ("language_assessment", "beginner"): ["lesson"],  # a Saturday
     ("financial_advisor", "two cards"): ["client_number"],  # a wrong check digit
+    ("financial_advisor", "called away"): ["horizon_years"],  # which nobody said
 }
 
 
@@ -278,12 +279,6 @@ def test_kitchen_that_is_closed_takes_no_order(said: time) -> None:
 )
 def test_dish_that_would_do_harm_is_found(allergies: list[str], harmful: bool) -> None:
     assert function("restaurant_ordering", "harms")(dishes(gnocchi=1, chinotto=1), allergies) is harmful
-
-
-@pytest.mark.parametrize(("agreed", "holds"), [(None, True), ("20.00", True), ("19.50", False)])
-def test_yes_to_another_total_is_none(agreed: str | None, holds: bool) -> None:
-    total = None if agreed is None else Decimal(agreed)
-    assert function("restaurant_ordering", "yes_to_this_total")(Decimal("20.00"), total) is holds
 
 
 def ordered(**change: object) -> tuple[object, dict[str, object]]:

@@ -5,12 +5,15 @@ from voicebot.errors import ToolError
 from .expressions import heard, it, judged, otherwise
 from .handlers import CallControl, CallEvent, handler
 from .json_types import PhoneNumber
-from .model import After, AskAgain, Flow, HangUp, Key, Limits, Phase, PhaseLimits, Report, Rule, Say, To
+from .model import After, Analysis, AskAgain, Flow, HangUp, Key, Limits, Phase, PhaseLimits, Report, Rule, Say, To
 from .observations import Observations, ask, computed
+from .receivers import Receiver
 from .tools import ToolContext, tool
+from .ways_out import Transfer, Voicemail
 
 __all__ = [
     "After",
+    "Analysis",
     "AskAgain",
     "CallControl",
     "CallEvent",
@@ -22,12 +25,15 @@ __all__ = [
     "Phase",
     "PhaseLimits",
     "PhoneNumber",
+    "Receiver",
     "Report",
     "Rule",
     "Say",
     "To",
     "ToolContext",
     "ToolError",
+    "Transfer",
+    "Voicemail",
     "ask",
     "computed",
     "handler",

@@ -15,7 +15,8 @@ from .source import calling_place
 
 EventKind = Literal[
     "transcript",  # who said what, as it comes: speaker, text; of the bot: interrupted
-    "observation",  # name, value, state: recorded, declined, agreed, confirmed, unverifiable or withdrawn
+    # name, value, state: recorded, declined, agreed, confirmed, unverifiable, withdrawn or filled_after
+    "observation",
     "phase",  # entered: name, previous, cause
     "tool",  # came back: tool, ok, took_ms
     "end",  # the call is over: reason, outcome, observations

@@ -6,7 +6,6 @@ functions (tools, checks) stand in JSON by name and are looked up among register
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import KW_ONLY, field
 from functools import cached_property
@@ -31,23 +30,15 @@ from voicebot.errors import FlowError
 
 from .expressions import Expression, Field, Guard, read_field
 from .handlers import Handler
+from .lengths import Seconds
 from .observations import Observations, ObservationSpec, read_observations, specs_of
+from .receivers import Receiver
 from .source import place_of, remember_place
-from .tools import Once, Tool, readable
+from .tools import Once, Tool, Unverified, readable
+from .ways_out import Transfer, Voicemail, WayOut
 
 _CONFIG = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 LONGEST_SAY = 600  # characters: half a minute of speech
-_UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-
-
-def _seconds(value: object) -> object:
-    """`"90s"`, `"8m"`, `"1.5h"`, `"500ms"` or a number of seconds."""
-    if not isinstance(value, str):
-        return value
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h)\s*", value)
-    if match is None:
-        raise ValueError(f"{value!r} is no length of time; write 90s, 8m, 1.5h or 500ms")
-    return float(match[1]) * _UNITS_S[match[2]]
 
 
 def _registry(info: ValidationInfo) -> Mapping[str, Any]:
@@ -64,12 +55,16 @@ def _read_tool(value: object, info: ValidationInfo) -> Tool:
     raise ValueError(f"no tool is registered as {value!r}")
 
 
+_ONCE_KEYS = {"idempotent", "unverified"}
+
+
 def _read_use(value: object, info: ValidationInfo) -> Tool | Once:
     match value:
         case Once():
             return value
-        case {"tool": str(name), "once": True, "on_failure": str(on_failure), **rest} if set(rest) <= {"idempotent"}:
-            return Once(_read_tool(name, info), on_failure, rest.get("idempotent") is True)
+        case {"tool": str(name), "once": True, "on_failure": str(on_failure), **rest} if set(rest) <= _ONCE_KEYS:
+            unverified: Unverified = "go" if rest.get("unverified") == "go" else "ask"
+            return Once(_read_tool(name, info), on_failure, rest.get("idempotent") is True, unverified)
     return _read_tool(value, info)
 
 
@@ -83,7 +78,8 @@ def _read_once(value: object, info: ValidationInfo) -> Once:
 def _write_use(use: Tool | Once) -> object:
     if isinstance(use, Tool):
         return use.name
-    return {"tool": use.tool.name, "once": True, "on_failure": use.on_failure, "idempotent": use.idempotent}
+    made = {"tool": use.tool.name, "once": True, "on_failure": use.on_failure, "idempotent": use.idempotent}
+    return made if use.unverified == "ask" else made | {"unverified": use.unverified}
 
 
 def _read_handler(value: object, info: ValidationInfo) -> Handler:
@@ -102,7 +98,6 @@ def _read_observations(value: object, info: ValidationInfo) -> type[Observations
     return read_observations(value, _registry(info))
 
 
-Seconds = Annotated[float, BeforeValidator(_seconds)]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 FieldName = Annotated[str, BeforeValidator(read_field)]
 ToolName = Annotated[
@@ -346,15 +341,54 @@ class Phase:
 
 
 @dataclass(frozen=True, config=_CONFIG)
-class Report:
-    """How the report names what came of the call: the first outcome whose expression holds."""
+class Analysis:
+    """What the model writes about a call once its line is closed, and before the report: a few seconds at most.
 
+    Attributes:
+        summary: what its summary is to say, as the model reads it.
+        fill: it may give values that the caller said and nobody recorded, too. They are checked as any other and marked
+            in the report; they move nothing, neither the outcome nor a phase nor a tool.
+        when: only calls in which this holds at their end are analysed; every one, if not given.
+    """
+
+    summary: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=600)] = (
+        "what the caller wanted, what came of it, and what is left to do"
+    )
     _: KW_ONLY
-    outcome: dict[str, Guard] = field(default_factory=dict)
+    fill: bool = True
+    when: Guard | None = None
 
     if TYPE_CHECKING:
 
-        def __init__(self, *, outcome: Mapping[str, Expression | Callable[..., bool]] = ...) -> None: ...
+        def __init__(
+            self, summary: str = ..., *, fill: bool = True, when: Expression | Callable[..., bool] | None = None
+        ) -> None: ...
+
+
+@dataclass(frozen=True, config=_CONFIG)
+class Report:
+    """What the report says beside the facts, and who receives it.
+
+    Attributes:
+        outcome: names for what came of the call: the first whose expression holds.
+        analysis: have the model sum the call up.
+        receivers: who is told beside the receiver of the settings.
+    """
+
+    _: KW_ONLY
+    outcome: dict[str, Guard] = field(default_factory=dict)
+    analysis: Analysis | None = None
+    receivers: tuple[Receiver, ...] = ()
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            outcome: Mapping[str, Expression | Callable[..., bool]] = ...,
+            analysis: Analysis | None = None,
+            receivers: Iterable[Receiver] = (),
+        ) -> None: ...
 
 
 def _opening(value: object) -> object:
@@ -378,6 +412,8 @@ class Flow:
         rules: what holds in every phase, as in: who asks for a human being gets one.
         handlers: functions that are told what happens in the calls.
         apology: exact last words when the call cannot go on because something of ours failed.
+        fallback: where the phone line takes the caller then, one way after the other until somebody was reached or a
+            message was left. With none, the call ends.
     """
 
     _: KW_ONLY
@@ -397,6 +433,7 @@ class Flow:
     rules: tuple[Rule, ...] = ()
     handlers: tuple[HandlerName, ...] = ()
     apology: Annotated[Say | None, BeforeValidator(_opening)] = None
+    fallback: tuple[Transfer | Voicemail, ...] = ()
     report: Report = Report()
 
     def __post_init__(self) -> None:
@@ -429,6 +466,7 @@ class Flow:
             rules: Iterable[Rule] = (),
             handlers: Iterable[Handler] = (),
             apology: Say | str | None = None,
+            fallback: Iterable[WayOut] = (),
             report: Report = ...,
         ) -> None: ...
 
@@ -483,6 +521,8 @@ class Flow:
                 yield rule.then.when
         yield from (spec.ask.needed_if for spec in self.specs.values() if spec.ask.needed_if is not None)
         yield from self.report.outcome.values()
+        if self.report.analysis is not None and self.report.analysis.when is not None:
+            yield self.report.analysis.when
 
 
 _ADAPTER: TypeAdapter[Flow] = TypeAdapter(Flow)
@@ -497,7 +537,7 @@ def flow_from_json(text: str, functions: Mapping[str, Any] | None = None) -> Flo
     """Read a flow from its JSON form.
 
     Args:
-        functions: tools and checks that the form may name.
+        functions: tools, checks and what else the form may name.
 
     Raises:
         FlowError: with the path of what is wrong inside the form.
@@ -529,6 +569,7 @@ def functions_of(flow: Flow) -> dict[str, Any]:
         if phase.commit is not None:
             named[phase.commit.tool.name] = phase.commit.tool
     named |= {handler.name: handler for handler in flow.handlers}
+    named |= {one.body.name: one.body.function for one in flow.report.receivers if one.body is not None}
     for spec in flow.specs.values():
         if spec.ask.check is not None:
             named[spec.ask.check.__name__] = spec.ask.check

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Annotated, Any, Literal, get_args
@@ -19,7 +19,7 @@ from pydantic_core import PydanticUndefined
 
 from voicebot.errors import FlowError
 
-from .expressions import Expression, read_expression
+from .expressions import Expression, Field, read_expression, read_field
 from .functions import ValueFunction, value_function
 from .json_types import schema_of, type_of
 from .source import calling_place
@@ -44,6 +44,7 @@ class Ask:
     check: Check | None = None
     default_from: DefaultSource | None = None
     confirm: Confirmation | None = None
+    about: tuple[str, ...] = ()
     computed: ValueFunction | None = None
     place: str | None = None
 
@@ -59,6 +60,7 @@ def ask(
     check: Check | None = None,
     default_from: DefaultSource | None = None,
     confirm: Confirmation | None = None,
+    about: Field | str | Iterable[Field | str] = (),
 ) -> Any:
     """Declare an observation.
 
@@ -70,9 +72,12 @@ def ask(
             `ValueError` with words for the model ("we have no such dish") to refuse it. A function, pure and quick.
         default_from: `caller` takes the caller's own number when it is known.
         confirm: `read back`: the value is read back to the caller, and counts once they have agreed in a later turn.
+        about: the observations that the answer is about, as a yes is about a total. It counts only if it is said in a
+            later turn than they are; when one of them changes it is none any more, and asked for again.
 
     Raises:
-        FlowError: `needed_if` is no guard, or `check` has no name that a flow's JSON form could give.
+        FlowError: `needed_if` is no guard, `about` names no observation, or `check` has no name that a flow's JSON form
+            could give.
     """
     place = calling_place()
     try:
@@ -83,7 +88,11 @@ def ask(
         raise FlowError("the check has no name", where=place, mend="define it as a function, with def")
     if confirm not in (None, *get_args(Confirmation)):
         raise FlowError(f"there is no confirmation by {confirm!r}", where=place, mend='write confirm="read back"')
-    extra = Ask(guard, optional, check, default_from, confirm, None, place)
+    try:
+        subjects = tuple(read_field(one) for one in ([about] if isinstance(about, Field | str) else about))
+    except ValueError as exc:
+        raise FlowError(f"about: {exc}", where=place) from exc
+    extra = Ask(guard, optional, check, default_from, confirm, subjects, None, place)
     return PydanticField(description=description, json_schema_extra=extra)
 
 
@@ -140,6 +149,8 @@ class ObservationSpec:
             made["default_from"] = self.ask.default_from
         if self.ask.confirm is not None:
             made["confirm"] = self.ask.confirm
+        if self.ask.about:
+            made["about"] = list(self.ask.about)
         if self.ask.computed is not None:
             made["computed"] = self.ask.computed.name
         return made
@@ -206,7 +217,7 @@ def read_observations(document: object, functions: Mapping[str, Any]) -> type[Ob
 
 
 _ASK_KEYS = {"name", "description", "schema"} | {
-    "needed_if", "optional", "check", "default_from", "confirm", "computed"
+    "needed_if", "optional", "check", "default_from", "confirm", "about", "computed"
 }  # fmt: skip
 
 
@@ -222,8 +233,11 @@ def _read_ask(part: Mapping[str, Any], functions: Mapping[str, Any], where: str)
         raise ValueError(f"{where}: there is no default from {default_from!r}")
     if confirm not in (None, *get_args(Confirmation)):
         raise ValueError(f"{where}: there is no confirmation by {confirm!r}")
+    about = part.get("about", [])
+    if not isinstance(about, list) or not all(isinstance(name, str) for name in about):
+        raise ValueError(f"{where}: about is a list of observations")
     computes = None if worked_out is None else value_function(worked_out, "a computed field")
-    return Ask(needed_if, optional, check, default_from, confirm, computes)
+    return Ask(needed_if, optional, check, default_from, confirm, tuple(about), computes)
 
 
 def _registered(wanted: object, functions: Mapping[str, Any], use: str, where: str) -> Any:

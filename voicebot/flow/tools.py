@@ -6,7 +6,7 @@ import inspect
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, get_type_hints, overload
+from typing import Any, Literal, get_args, get_type_hints, overload
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 from pydantic_core import to_jsonable_python
@@ -17,6 +17,7 @@ from .json_types import schema_of
 from .source import calling_place
 
 DEFAULT_TIMEOUT_S = 8.0
+Unverified = Literal["ask", "go"]
 RESERVED = frozenset({"record", "judge", "apply_rule", "request_phase", "end_call", "transfer_call"})
 
 
@@ -59,14 +60,22 @@ class Tool:
     context_parameter: str | None
     filler: str = ""
 
-    def once(self, *, on_failure: str, idempotent: bool = False) -> Once:
+    def once(self, *, on_failure: str, idempotent: bool = False, unverified: Unverified = "ask") -> Once:
         """Have it run once in a call, whatever happens to sockets and processes meanwhile.
 
         Args:
             on_failure: the phase to go on in when it fails, or when nobody can say whether it has run.
             idempotent: the other side drops a repetition (by `ToolContext.idempotency_key`), so it may be tried again.
+            unverified: what to do when the words it rests on cannot be compared with a transcript, as none came: `ask`
+                the caller once more, and fail if their answer cannot be checked either; or `go` ahead.
+
+        Raises:
+            FlowError: there is no such thing to do.
         """
-        return Once(self, on_failure, idempotent)
+        if unverified not in get_args(Unverified):
+            problem = f"what is unverified can be 'ask' or 'go', not {unverified!r}"
+            raise FlowError(problem, where=calling_place(), mend='write unverified="go" to do it all the same')
+        return Once(self, on_failure, idempotent, unverified)
 
     def read_arguments(self, text: str) -> dict[str, object]:
         """Validate the model's arguments.
@@ -92,6 +101,7 @@ class Once:
     tool: Tool
     on_failure: str
     idempotent: bool = False
+    unverified: Unverified = "ask"
 
 
 @overload

@@ -1,8 +1,9 @@
 """A clinic gives appointments: a flow that uses every ability, and in which the linter finds nothing."""
 
+from collections.abc import Mapping
 from datetime import date, time
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -19,11 +20,14 @@ from voicebot.flow import (
     Phase,
     PhaseLimits,
     PhoneNumber,
+    Receiver,
     Report,
     Rule,
     Say,
     To,
     ToolContext,
+    Transfer,
+    Voicemail,
     ask,
     computed,
     handler,
@@ -93,6 +97,11 @@ def call_the_dentist(name: str) -> str:
     return f"on the way to {name}"
 
 
+def diary_entry(event: Mapping[str, Any]) -> dict[str, Any]:
+    """The call as the diary's own service wants it."""
+    return {"call": event["data"]["call_sid"], "outcome": event["data"]["outcome"]}
+
+
 @handler("end")
 def count(event: CallEvent, call: CallControl) -> None:
     """Count the calls."""
@@ -104,6 +113,7 @@ flow = Flow(
     knowledge="Dental clinic, Via Appia 3, Rome. Parking is in the yard.",
     opening=Say("Dental clinic, good day. This call is recorded.", interruptible=False),
     apology="I am sorry, something of ours has failed. Please call again.",
+    fallback=[Transfer("+15550100077", timeout="20s"), Voicemail(max="2m")],
     languages=["en", "it"],
     timezone="Europe/Rome",
     numbers=["+15550100042"],
@@ -185,6 +195,15 @@ flow = Flow(
         Phase("bye", instructions="Say goodbye.", end=HangUp()),
     ],
     report=Report(
-        outcome={"booked": it.accepted.yes, "emergency": it.pain >= 8, "declined": it.accepted.no, "open": otherwise}
+        outcome={"booked": it.accepted.yes, "emergency": it.pain >= 8, "declined": it.accepted.no, "open": otherwise},
+        receivers=[
+            Receiver("diary", url="https://diary.example.com/calls", body=diary_entry, bearer="diary"),
+            Receiver(
+                "screen",
+                url="https://screen.example.com:8443/in",
+                events=["call.started", "call.phase_changed", "call.analyzed"],
+                secret="screen",
+            ),
+        ],
     ),
 )

@@ -260,5 +260,16 @@ def test_clean_flow_never_waits_for_what_nobody_tells(flow: Flow, seed: int) -> 
             assert not waited_for
 
 
+@given(clean_random_flows(), st.integers(0, 10**6))
+@SETTINGS
+def test_clean_flow_that_waits_for_what_is_worked_out_has_a_way_out(flow: Flow, seed: int) -> None:
+    for call in calls(flow, seed, corrects=False):
+        said = {name for say in call.phase.must_say for name in re.findall(r"\{(\w+)\}", say.text)}
+        asked = [one for one in call.phase.success_criteria if not call.holds(one)]
+        waits = {name for name in (*said, *(name for one in asked for name in one.reads())) if name not in call.facts}
+        if call.phase.end is None and not call.missing() and waits & _worked_out(flow):
+            assert flow.limits_of(call.phase) is not None
+
+
 def _worked_out(flow: Flow) -> set[str]:
     return {spec.name for spec in flow.specs.values() if spec.ask.computed is not None}

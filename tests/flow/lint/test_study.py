@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from voicebot.flow import Flow, HangUp, Observations, Phase, To, ToolContext, ask, computed, it, judged, tool
-from voicebot.flow.lint.study import Study, may_record
+from voicebot.flow.lint.study import Study, WorldKind, may_record
 from voicebot.flow.lint.worlds import State
 from voicebot.flow.loader import load_file
 from voicebot.flow.tools import Tool
@@ -45,8 +45,8 @@ ORDER = Study(
 )
 
 
-def states(study: Study, phase: str, *names: str, corrected: bool = False) -> set[State]:
-    world = study.world(names, corrected=corrected)
+def states(study: Study, phase: str, *names: str, kind: WorldKind = "followed") -> set[State]:
+    world = study.world(names, kind)
     assert world is not None
     assert world.names == names
     return set(world.states(phase))
@@ -74,7 +74,7 @@ def test_way_that_was_taken_is_believed() -> None:
     delivery = modes.index("delivery")
     assert states(ORDER, "address", "mode") == {(delivery,)}
     assert states(ORDER, "confirm", "mode") == {(number,) for number in range(len(modes))}
-    assert states(ORDER, "address", "mode", corrected=True) == {(number,) for number in range(-1, len(modes))}
+    assert states(ORDER, "address", "mode", kind="corrected") == {(number,) for number in range(-1, len(modes))}
 
 
 def test_field_is_there_once_it_was_needed() -> None:
@@ -92,6 +92,14 @@ def test_computed_field_is_there_with_what_it_reads() -> None:
         assert mode >= 0
         assert (total >= 0) == (address >= 0)  # an address that is needed is waited for
     assert all(total >= 0 for _, _, total in states(ORDER, "bye", "mode", "address", "total"))
+
+
+def test_function_may_refuse_what_it_reads() -> None:
+    modes = ORDER.samples["mode"]
+    assert modes is not None
+    found = states(ORDER, "confirm", "mode", "address", "total", kind="refusing")
+    pickup = 1 - modes.index("delivery")
+    assert {(pickup, -1, -1), (pickup, -1, 0)} <= found
 
 
 def test_a_world_that_is_too_large_is_left_alone() -> None:

@@ -42,7 +42,7 @@ def _ways_into(study: Study, phase: Phase) -> Iterator[tuple[Phase, To]]:
 def _rests_on_verdicts(study: Study, phase: Phase, expressions: Sequence[Expression]) -> bool:
     """Whether these all hold as soon as every verdict in words is favourable, whatever was recorded."""
     verdicts = {Judged.fact(criterion): True for one in expressions for criterion in one.judgements()}
-    world = study.world(reads_of(expressions), corrected=True)
+    world = study.world(reads_of(expressions), "corrected")
     if not verdicts or world is None:
         return False
     sights = [sight.with_facts(verdicts) for sight in world.last_sights(phase)]
@@ -92,8 +92,8 @@ def _once(study: Study) -> Iterator[Flaw]:
         if not isinstance(use, Once):
             continue
         first = once.setdefault(use.tool.name, use)
-        if (first.on_failure, first.idempotent) != (use.on_failure, use.idempotent):
-            problem = f"{use.tool.name!r} runs once, but its uses differ in on_failure or idempotent"
+        if first != use and first.tool == use.tool:
+            problem = f"{use.tool.name!r} runs once, but its uses differ in on_failure, idempotent or unverified"
             yield Flaw(_place(flow, phase), problem, "write all of them alike")
     for phase, use in uses:
         if not isinstance(use, Once) and use.name in once:

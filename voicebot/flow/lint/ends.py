@@ -58,7 +58,7 @@ def _never_satisfied(study: Study, phase: Phase) -> Iterator[str]:
 
 
 def _may_hold_at_last(study: Study, phase: Phase, criteria: Sequence[Expression]) -> bool:
-    world = study.world(reads_of(criteria), corrected=True)
+    world = study.world(reads_of(criteria), "corrected")
     if world is None:
         return True
     return any(

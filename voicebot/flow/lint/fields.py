@@ -67,27 +67,38 @@ def _circles(study: Study) -> Iterator[Flaw]:
 
 def _depends_on(spec: ObservationSpec) -> set[str]:
     needed_if = () if spec.ask.needed_if is None else spec.ask.needed_if.reads()
-    return {*needed_if, *(() if spec.ask.computed is None else spec.ask.computed.reads)}
+    return {*needed_if, *spec.ask.about, *(() if spec.ask.computed is None else spec.ask.computed.reads)}
 
 
 def _idle_declarations(study: Study) -> Iterator[Flaw]:
     flow = study.flow
     for spec in flow.specs.values():
         asked = spec.ask
-        if asked.computed is not None and (asked.confirm or asked.check or asked.optional or asked.default_from):
+        given = (asked.confirm, asked.check, asked.optional, asked.default_from, asked.about)
+        if asked.computed is not None and any(given):
             problem = f"{spec.name!r} is computed, so nobody is asked for it"
-            yield Flaw(asked.place, problem, "leave out confirm, check, optional and default_from")
+            yield Flaw(asked.place, problem, "leave out confirm, check, optional, default_from and about")
         elif asked.confirm is not None and spec.schema.get("type") == "boolean":
             problem = f"reading back {spec.name!r} asks for a yes to a yes or no"
             yield Flaw(asked.place, problem, "leave out confirm, or confirm what the yes is about")
         if asked.default_from == "caller" and asked.computed is None and not _takes_a_number(spec):
             problem = f"{spec.name!r} cannot hold the caller's number"
             yield Flaw(asked.place, problem, "make it a PhoneNumber, or leave out default_from")
+        for name in asked.about:
+            if not _known_with(study, spec.name, name):
+                problem = f"{spec.name!r} is about {name!r}, which no phase gives that collects {spec.name!r}"
+                yield Flaw(asked.place, problem, f"collect {name!r} before it, or leave it out of about")
     for phase in flow.phases:
         for name in phase.observations:
             if flow.specs[name].ask.computed is not None:
                 problem = f"phase {phase.name!r} lists {name!r}, which is computed and never asked for"
                 yield Flaw(place_of(phase), problem, "leave it out; it is there as soon as what it is computed from is")
+
+
+def _known_with(study: Study, name: str, subject: str) -> bool:
+    """Whether a call may know a field where another one is collected."""
+    places = [phase for phase in study.flow.phases if name in study.flow.collected_in[phase.name]]
+    return not places or any(subject in study.possible[phase.name] for phase in places)
 
 
 def _takes_a_number(spec: ObservationSpec) -> bool:

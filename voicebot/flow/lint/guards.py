@@ -15,59 +15,32 @@ from ..model import Phase
 from ..plain import plain
 from ..source import place_of
 from .findings import Flaw, LintRule
-from .points import as_when, first_sight, for_lack_of, reads_of, talking
+from .points import FallsThrough, as_when, first_sight, for_lack_of, guards_of, reads_of, talking
 from .study import Study
 from .verdicts import Sight, can_hold, imagined, must_hold, verdicts
 from .worlds import World, may_be_done
-
-
-def _guards(phase: Phase) -> list[Expression]:
-    return [Otherwise() if to.when is None else to.when for to in phase.transitions]
-
 
 # ---- gaps -----------------------------------------------------------------------------------------------------------
 
 
 def _gaps(study: Study) -> Iterator[Flaw]:
     for phase in talking(study):
-        guards = _guards(phase)
+        guards = guards_of(phase)
         if not guards or any(isinstance(guard, Otherwise) for guard in guards):
             continue
-        names = reads_of([*guards, *phase.success_criteria])
-        gap = first_sight(study, phase, names, _FallsThrough(study, phase, guards))
+        falls = FallsThrough(study, phase, guards)
+        gap = first_sight(study, phase, reads_of(falls.expressions), falls)
         if gap is not None:
-            falls = _FallsThrough(study, phase, guards)
             case = next(one for facts in imagined(falls.expressions) if falls.in_case(one := gap.with_facts(facts)))
             when = as_when(study, case, reads_of(guards))
             problem = f"phase {phase.name!r} may be done with no guard holding{when}"
             yield Flaw(place_of(phase), problem, "end its transitions with one without `when`")
 
 
-@dataclass(frozen=True, slots=True)
-class _FallsThrough:
-    """Whether a phase may be done at a point at which none of its guards holds."""
-
-    study: Study
-    phase: Phase
-    guards: Sequence[Expression]
-
-    @property
-    def expressions(self) -> list[Expression]:
-        return [*self.guards, *self.phase.success_criteria]
-
-    def __call__(self, sight: Sight) -> bool:
-        return any(self.in_case(sight.with_facts(facts)) for facts in imagined(self.expressions))
-
-    def in_case(self, sight: Sight) -> bool:
-        """The same, with the verdicts and functions that the sight holds."""
-        open_ways = any(can_hold(guard, sight) for guard in self.guards)
-        return not open_ways and may_be_done(self.study, self.phase, sight)
-
-
 def _shadowed(study: Study) -> Iterator[Flaw]:
     """Choices that never come to their turn, though their guards can hold."""
     for phase in talking(study):
-        guards = _guards(phase)
+        guards = guards_of(phase)
         for number in _never_chosen(guards, _Choices(study, phase)):
             to = phase.transitions[number]
             way = f"to {to.phase!r} by {plain(guards[number])}"
@@ -90,7 +63,7 @@ class _Choices:
     def sights(self, expressions: Sequence[Expression]) -> Iterator[Sight] | None:
         """None if there are too many."""
         criteria = [] if self.phase is None else list(self.phase.success_criteria)
-        world = self.study.world(reads_of([*expressions, *criteria]), corrected=True)
+        world = self.study.world(reads_of([*expressions, *criteria]), "corrected")
         if world is None:
             return None
         cases = imagined([*expressions, *criteria], undecided=True)
@@ -126,7 +99,7 @@ def _never_holds(study: Study) -> Iterator[Flaw]:
                 yield Flaw(place_of(to) or place_of(phase), problem, "mend the guard, or leave the transition out")
     anywhere = _Choices(study, None)
     for guard in study.guards:
-        if guard.use in ("rule", "outcome") and not _holds_somewhere(anywhere, guard.expression):
+        if guard.use in ("rule", "outcome", "analysis") and not _holds_somewhere(anywhere, guard.expression):
             problem = f"{plain(guard.expression)} of {guard.use} {guard.of!r} never holds"
             yield Flaw(guard.where, problem, f"mend it, or leave the {guard.use} out")
         if guard.use == "needed_if" and _never_needed(study, guard.of, guard.expression):
@@ -145,7 +118,7 @@ def _holds_somewhere(choices: _Choices, expression: Expression) -> bool:
 
 def _never_needed(study: Study, name: str, needed_if: Expression) -> bool:
     places = [phase for phase in talking(study) if name in study.flow.collected_in[phase.name]]
-    world = study.world(reads_of([needed_if]), corrected=True)
+    world = study.world(reads_of([needed_if]), "corrected")
     if world is None or not places:
         return False
     sights = chain.from_iterable(map(world.sights, places))
@@ -173,11 +146,11 @@ def _ends_of(study: Study) -> list[str]:
 
 
 def _always_comes_back(study: Study, phase: Phase, number: int) -> bool:
-    guards = _guards(phase)
+    guards = guards_of(phase)
     names = reads_of([*guards, *phase.success_criteria])
     for name in study.within_reach(phase.transitions[number].phase, back_to=phase.name):
         there = study.flow.by_name[name]
-        names |= {*study.flow.collected_in[name], *reads_of([*_guards(there), *there.success_criteria])}
+        names |= {*study.flow.collected_in[name], *reads_of([*guards_of(there), *there.success_criteria])}
     world = study.world(names)
     taken = [
         sight
@@ -221,7 +194,7 @@ def _surely_done(study: Study, phase: Phase, sight: Sight) -> bool:
 
 
 def _surely_next(phase: Phase, sight: Sight) -> str | None:
-    for to, guard in zip(phase.transitions, _guards(phase), strict=True):
+    for to, guard in zip(phase.transitions, guards_of(phase), strict=True):
         if must_hold(guard, sight):
             return to.phase
         if can_hold(guard, sight):

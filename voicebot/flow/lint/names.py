@@ -69,6 +69,7 @@ def _named_fields(study: Study) -> Iterator[tuple[str | None, str, str]]:
     for spec in flow.specs.values():
         for name in spec.ask.computed.reads if spec.ask.computed is not None else ():
             yield spec.ask.place, name, f"{spec.name!r} is computed from {name!r}, which"
+        yield from ((spec.ask.place, name, f"{spec.name!r} is about {name!r}, which") for name in spec.ask.about)
 
 
 def _tools(study: Study) -> Iterator[Flaw]:
@@ -111,6 +112,9 @@ def _functions_with_places(study: Study) -> Iterator[tuple[str | None, str, str,
         yield where, "tool", tool.name, tool.function
     for handler in flow.handlers:
         yield place_of(flow), "handler", handler.name, handler.function
+    for receiver in flow.report.receivers:
+        if receiver.body is not None:
+            yield place_of(receiver), "body function", receiver.body.name, receiver.body.function
     for spec in flow.specs.values():
         if spec.ask.check is not None:
             yield spec.ask.place, "check", spec.ask.check.__name__, spec.ask.check

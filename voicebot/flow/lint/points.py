@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
-from ..expressions import Expression, Heard, Judged
+from ..expressions import Expression, Heard, Judged, Otherwise
 from ..model import Phase
 from .domains import in_words
 from .study import Study
-from .verdicts import HELD, Sight
+from .verdicts import HELD, Sight, can_hold, imagined
+from .worlds import may_be_done
 
 
 def talking(study: Study) -> Iterator[Phase]:
@@ -19,6 +21,32 @@ def talking(study: Study) -> Iterator[Phase]:
 def reads_of(expressions: Iterable[Expression]) -> set[str]:
     """Every observation that some expressions depend on."""
     return {name for expression in expressions for name in expression.reads()}
+
+
+def guards_of(phase: Phase) -> list[Expression]:
+    """The guards of a phase's transitions, in their order."""
+    return [Otherwise() if to.when is None else to.when for to in phase.transitions]
+
+
+@dataclass(frozen=True, slots=True)
+class FallsThrough:
+    """Whether a phase may be done at a point at which none of its guards holds."""
+
+    study: Study
+    phase: Phase
+    guards: Sequence[Expression]
+
+    @property
+    def expressions(self) -> list[Expression]:
+        return [*self.guards, *self.phase.success_criteria]
+
+    def __call__(self, sight: Sight) -> bool:
+        return any(self.in_case(sight.with_facts(facts)) for facts in imagined(self.expressions))
+
+    def in_case(self, sight: Sight) -> bool:
+        """The same, with the verdicts and functions that the sight holds."""
+        open_ways = any(can_hold(guard, sight) for guard in self.guards)
+        return not open_ways and may_be_done(self.study, self.phase, sight)
 
 
 def first_sight(study: Study, phase: Phase, names: set[str], found: Callable[[Sight], bool]) -> Sight | None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 from ..expressions import Expression
 from ..model import Flow, HangUp, Key, Phase, PhaseLimits, Rule, To
 from ..source import place_of
 from .findings import Flaw, LintRule
+from .places import places_in
+from .points import FallsThrough, guards_of, reads_of
 from .study import Study
-from .verdicts import must_hold
+from .verdicts import Sight, must_hold
 
 MANY_PHASES = 3  # that talk; a flow with fewer needs no way out of every situation
 _HUMAN = re.compile(
@@ -127,13 +130,41 @@ def _may_hold_up(study: Study, phase: Phase, many: bool) -> bool:
     collected = (study.flow.specs.get(name) for name in study.flow.collected_in[phase.name])
     if many and any(spec is not None and not spec.ask.optional for spec in collected):
         return True
-    return phase.commit is not None or any(_may_be_denied(study, phase, one) for one in phase.success_criteria)
+    return phase.commit is not None or any(map(partial(_may_come_about, study, phase), _hindrances(study, phase)))
 
 
-def _may_be_denied(study: Study, phase: Phase, criterion: Expression) -> bool:
-    """Whether everything may be answered and a criterion does not hold."""
-    world = study.world(criterion.reads())
-    return world is None or any(not must_hold(criterion, sight) for sight in world.last_sights(phase))
+Hindrance = tuple[set[str], Callable[[Sight], bool]]  # the fields that it hangs on, and whether it is there
+
+
+def _hindrances(study: Study, phase: Phase) -> Iterator[Hindrance]:
+    """What may keep a phase from its end although everything is answered.
+
+    That is a criterion that the answers deny, and a computed field whose function refuses them: a statement that
+    quotes it is not said, a guard over it does not hold.
+    """
+    for criterion in phase.success_criteria:
+        yield set(criterion.reads()), partial(_denied, criterion)
+    for name in [name for say in phase.must_say for name in places_in(say)]:
+        if not study.recordable(name):
+            yield {name}, partial(_lacking, name)
+    falls = FallsThrough(study, phase, guards_of(phase))
+    if phase.transitions and not all(map(study.recordable, reads_of(falls.guards))):
+        yield reads_of(falls.expressions), falls
+
+
+def _denied(criterion: Expression, sight: Sight) -> bool:
+    return not must_hold(criterion, sight)
+
+
+def _lacking(name: str, sight: Sight) -> bool:
+    return name not in sight.facts
+
+
+def _may_come_about(study: Study, phase: Phase, hindrance: Hindrance) -> bool:
+    """Whether it may be so when a phase has nothing more to ask for; it is if there is too much to look at."""
+    names, is_there = hindrance
+    worlds = (study.world(names, "refusing", wider=wider) for wider in (False, True))
+    return all(world is None or any(map(is_there, world.last_sights(phase))) for world in worlds)
 
 
 def _human(study: Study) -> Iterator[Flaw]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from . import commits, ends, fields, guards, names, roads, words
+from . import commits, ends, fields, guards, names, receivers, roads, ways_out, words
 from .findings import Flaw, LintRule
 from .study import Study
 
@@ -14,6 +14,7 @@ def _by_others(study: Study) -> Iterator[Flaw]:
     return iter(())
 
 
+_PARTS = (names, roads, fields, words, ends, guards, commits, receivers, ways_out)
 UNLOADABLE = LintRule("F000", "error", "the file cannot be loaded", _by_others)
 SHARED_NUMBER = LintRule("F033", "warning", "two flows answer the same number", _by_others)
 
@@ -21,7 +22,7 @@ RULES: tuple[LintRule, ...] = tuple(
     sorted(
         (
             *(UNLOADABLE, SHARED_NUMBER),
-            *(rule for part in (names, roads, fields, words, ends, guards, commits) for rule in part.RULES),
+            *(rule for part in _PARTS for rule in part.RULES),
         ),
         key=lambda rule: rule.id,
     )

@@ -20,12 +20,13 @@ from .worlds import World, corrected_world, followed_world
 _MOST_COMBINATIONS = 600
 _MOST_WIDER = 150
 
-GuardUse = Literal["criterion", "transition", "needed_if", "rule", "outcome"]
+WorldKind = Literal["followed", "refusing", "corrected"]
+GuardUse = Literal["criterion", "transition", "needed_if", "rule", "outcome", "analysis"]
 
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """An expression of the flow and where it stands. `of` names the phase, field, rule or outcome."""
+    """An expression of the flow and where it stands. `of` names the phase, field, rule, outcome or report."""
 
     expression: Expression
     use: GuardUse
@@ -38,7 +39,7 @@ class Study:
 
     def __init__(self, flow: Flow) -> None:
         self.flow = flow
-        self._worlds: dict[tuple[frozenset[str], bool], World | None] = {}
+        self._worlds: dict[tuple[frozenset[str], WorldKind], World | None] = {}
 
     # ---- guards ---------------------------------------------------------------------------------------------------
 
@@ -63,6 +64,8 @@ class Study:
                 yield Guard(rule.then.when, "rule", rule.name, place_of(rule))
         for name, expression in flow.report.outcome.items():
             yield Guard(expression, "outcome", name, place_of(flow))
+        if flow.report.analysis is not None and flow.report.analysis.when is not None:
+            yield Guard(flow.report.analysis.when, "analysis", "report", place_of(flow))
 
     @cached_property
     def _comparisons(self) -> Mapping[str, list[Compare]]:
@@ -177,23 +180,28 @@ class Study:
 
     # ---- states ---------------------------------------------------------------------------------------------------
 
-    def world(self, names: Iterable[str], *, corrected: bool = False, wider: bool = False) -> World | None:
+    def world(self, names: Iterable[str], kind: WorldKind = "followed", *, wider: bool = False) -> World | None:
         """Every state of these fields that calls can come to, phase by phase; None if there are too many.
 
         Args:
-            corrected: with every correction a caller can make. Without, the way that a call has come is believed:
-                after a correction the engine goes to where the answers lead.
+            kind: `corrected` has every correction a caller can make. In the others the way that a call has come is
+                believed: after a correction the engine goes to where the answers lead. There a computed field has a
+                value as soon as there can be one; in `refusing` its function may refuse the answers that it is given.
             wider: looks at the fields that guards ask for too, so that fewer ways seem open than are.
         """
         wanted = self.closed(set(names))
         if wider:
             wanted |= self._beside(wanted)
-        key = (frozenset(wanted), corrected)
+        key = (frozenset(wanted), kind)
         if key not in self._worlds:
             small = self._combinations(wanted) <= _MOST_COMBINATIONS
-            explored = corrected_world if corrected else followed_world
-            self._worlds[key] = explored(self, wanted) if small else None
+            self._worlds[key] = self._explored(wanted, kind) if small else None
         return self._worlds[key]
+
+    def _explored(self, names: set[str], kind: WorldKind) -> World | None:
+        if kind == "corrected":
+            return corrected_world(self, names)
+        return followed_world(self, names, surely=kind == "followed")
 
     def closed(self, names: set[str]) -> set[str]:
         """These fields and those they depend on."""

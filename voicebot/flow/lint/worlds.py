@@ -115,18 +115,22 @@ def _all_states(study: Study, phase: str, names: tuple[str, ...]) -> Iterator[St
         for name in names
     ]
     for state in product(*ranges):
-        yield from _worked_out(study, names, state, surely=False)
+        yield from _worked_out(study, names, state, False)
 
 
 # ---- the ways that calls come ---------------------------------------------------------------------------------------
 
 
-def followed_world(study: Study, names: Iterable[str]) -> World | None:
-    """The world in which the way that a call has come is believed; None if it is too large to be walked through."""
+def followed_world(study: Study, names: Iterable[str], *, surely: bool) -> World | None:
+    """The world in which the way that a call has come is believed; None if it is too large to be walked through.
+
+    Args:
+        surely: a computed field has a value as soon as there can be one; else its function may also refuse.
+    """
     ordered = _ordered(study, names)
     found: dict[str, set[State]] = {phase.name: set() for phase in study.flow.phases}
     world = World(study, ordered, lambda phase: found[phase])
-    frontier = [(study.flow.initial_phase, state) for state in _first_states(study, ordered)]
+    frontier = [(study.flow.initial_phase, state) for state in _first_states(study, ordered, surely)]
     count = 0
     while frontier:
         name, state = frontier.pop()
@@ -137,27 +141,27 @@ def followed_world(study: Study, names: Iterable[str]) -> World | None:
             return None
         phase = study.flow.by_name[name]
         if phase.end is None:
-            frontier += [(name, next_state) for next_state in _recorded(study, ordered, name, state)]
+            frontier += [(name, next_state) for next_state in _recorded(study, ordered, name, state, surely)]
             frontier += [(end, state) for end in _open_ways(study, phase, world.sight(phase, state))]
     return world
 
 
-def _first_states(study: Study, names: tuple[str, ...]) -> Iterator[State]:
+def _first_states(study: Study, names: tuple[str, ...], surely: bool) -> Iterator[State]:
     """Nothing is known, but for what may be known of the caller beforehand."""
     ranges = []
     for name in names:
         given = study.flow.specs[name].ask.default_from is not None
         ranges.append(range(_ABSENT, len(study.samples[name] or ()) if given else 0))
     for state in product(*ranges):
-        yield from _worked_out(study, names, state)
+        yield from _worked_out(study, names, state, surely)
 
 
-def _recorded(study: Study, names: tuple[str, ...], phase: str, state: State) -> Iterator[State]:
+def _recorded(study: Study, names: tuple[str, ...], phase: str, state: State, surely: bool) -> Iterator[State]:
     """The states after one more field is recorded."""
     for position, name in enumerate(names):
         if state[position] == _ABSENT and study.recordable(name) and name in study.possible[phase]:
             for number in range(len(study.samples[name] or ())):
-                yield from _worked_out(study, names, _with(state, position, number))
+                yield from _worked_out(study, names, _with(state, position, number), surely)
 
 
 def _open_ways(study: Study, phase: Phase, sight: Sight) -> Iterator[str]:
@@ -213,7 +217,7 @@ def _reads(spec: ObservationSpec) -> set[str]:
     return set() if spec.ask.computed is None else set(spec.ask.computed.reads)
 
 
-def _worked_out(study: Study, names: tuple[str, ...], state: State, *, surely: bool = True) -> Iterator[State]:
+def _worked_out(study: Study, names: tuple[str, ...], state: State, surely: bool) -> Iterator[State]:
     """The state with its computed fields as they may come out; `surely` there is something as soon as there can be."""
     if all(map(study.recordable, names)):
         yield state
