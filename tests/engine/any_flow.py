@@ -44,6 +44,7 @@ from voicebot.flow import (
 from voicebot.flow.expressions import Compare, Expression, Heard, Holds
 from voicebot.flow.expressions import Field as FieldNamed
 from voicebot.flow.functions import value_function
+from voicebot.flow.tools import Once, Tool
 
 Drawn = TypeVar("Drawn")
 
@@ -124,6 +125,7 @@ class Author:
     def __init__(self, chance: Random) -> None:
         self.chance = chance
         self.wild = chance.random() < 0.3
+        self.lenient: dict[str, bool] = {}  # tool → whether it goes ahead unverified
 
     def often(self, share: float) -> bool:
         return self.chance.random() < share
@@ -132,7 +134,7 @@ class Author:
         return made() if self.often(share) else None
 
     def flow(self) -> Flow:
-        book_once = book.once(on_failure=self.chance.choice(NAMES), idempotent=self.often(0.5))
+        book_once = self.once(book, idempotent=self.often(0.5))
         return Flow(
             goal="g",
             observations=self.observations(),
@@ -146,7 +148,9 @@ class Author:
         members: dict[str, Any] = {}
         for name in ASKED:
             confirm: Any = self.maybe(0.3, lambda: "read back")
-            asked = ask(name, optional=self.often(0.2), needed_if=self.maybe(0.2, self.need), confirm=confirm)
+            about = [one for one in (*ASKED, "c0", "c1") if one != name and self.often(0.05)]
+            optional, needed_if = self.often(0.2), self.maybe(0.2, self.need)
+            asked = ask(name, optional=optional, needed_if=needed_if, confirm=confirm, about=about)
             members[name] = (TYPES[name], asked)
         members["c1"] = (bool, computed(even))  # before what it is worked out from
         members["c0"] = (int, computed(total, needed_if=self.maybe(0.2, self.need)))
@@ -190,7 +194,15 @@ class Author:
 
     def commit(self) -> Any:
         which = self.chance.choice((place, pay))
-        return which.once(on_failure=self.chance.choice(NAMES), idempotent=which is pay)
+        return self.once(which, idempotent=which is pay)
+
+    def once(self, which: Tool, *, idempotent: bool) -> Once:
+        """The flow's one way to use a tool."""
+        where = self.chance.choice(NAMES)
+        self.lenient.setdefault(which.name, self.often(0.5))
+        return which.once(
+            on_failure=where, idempotent=idempotent, unverified="go" if self.lenient[which.name] else "ask"
+        )
 
     def bounds(self) -> PhaseLimits:
         turns, duration = self.maybe(0.5, lambda: self.chance.randint(1, 3)), self.chance.choice((5.0, 20.0))

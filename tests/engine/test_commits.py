@@ -69,7 +69,7 @@ NOTICE = Say("That is {price} euro.", name="price")
 HUMAN = Phase("human", observations=("name",), success_criteria=(it.name.filled,), transitions=(To("bye"),))
 
 
-def booking(*, idempotent: bool = False, last: bool = False, **given: Any) -> Flow:
+def booking(*, idempotent: bool = False, unverified: Any = "ask", last: bool = False, **given: Any) -> Flow:
     """One phase that commits, and a phase after it unless it is the last."""
     return Flow(
         goal="g",
@@ -84,7 +84,7 @@ def booking(*, idempotent: bool = False, last: bool = False, **given: Any) -> Fl
             Phase(
                 "book",
                 **{"observations": ("seats",)} | given,
-                commit=reserve.once(on_failure="failed", idempotent=idempotent),
+                commit=reserve.once(on_failure="failed", idempotent=idempotent, unverified=unverified),
                 transitions=() if last else (To("after"),),
             ),
             Phase("after", observations=("accepted",), may_jump=("book",), transitions=(To("bye"),)),
@@ -237,14 +237,14 @@ def test_commit_waits_for_the_transcript() -> None:
 @pytest.mark.parametrize(
     "come", [lambda line: line.miss(), lambda line: line.hear(""), lambda line: line.wait(EVIDENCE_LIMIT_S)]
 )
-def test_commit_does_not_wait_for_what_cannot_be_had(come: Callable[[Line], list[EngineEffect]]) -> None:
-    line = held()
+def test_commit_goes_ahead_on_what_cannot_be_had_if_it_may(come: Callable[[Line], list[EngineEffect]]) -> None:
+    line = held(unverified="go")
     assert started(come(line)) == [{"seats": 2, "price": Decimal(20), "name": ""}]
     assert line.evidence("seats") == "unverifiable"
 
 
 def test_wait_for_evidence_is_bounded() -> None:
-    line = held()
+    line = held(unverified="go")
     assert line.wait(EVIDENCE_LIMIT_S - 0.1) == []
     effects = line.wait(0.1)
     assert kinds(effects) == ["TimeRanOut", "EvidenceWeighed", "ToolStarted", "RunTool"]
@@ -256,7 +256,7 @@ def test_wait_for_evidence_is_bounded() -> None:
 
 
 def test_late_transcript_does_not_undo_it() -> None:
-    line = held()
+    line = held(unverified="go")
     line.wait(EVIDENCE_LIMIT_S)
     assert weighings(line.hear(ELSEWHERE)) == []
     line.finish("table nine")
@@ -293,7 +293,7 @@ def test_value_that_comes_while_it_is_held_is_used() -> None:
 
 
 def test_wait_is_not_prolonged_by_new_values() -> None:
-    line = held()
+    line = held(unverified="go")
     line.wait(3)
     line.turn()
     line.record(THREE, seats=3)

@@ -119,16 +119,28 @@ def test_words_of_the_function_reach_the_model() -> None:
     line = ordered("pizza")
     line.say(DISHES)
     told = line.record(DISHES, items=["soup"] * 6)
-    assert told["problems"] == {"total": "more than five dishes are a banquet; ask the kitchen first"}
+    assert told["problems"] == {
+        "total": "more than five dishes are a banquet; ask the kitchen first (worked out from items)"
+    }
     assert amounts(line) == {"total": None, "tax": None, "bill": None}
     assert "problems" not in line.record(DISHES, items=["soup"])
     assert line.known["total"] == "5.00"
 
 
+def test_model_is_told_in_every_reply_what_cannot_be_worked_out() -> None:
+    line = ordered("pizza")
+    assert "# Could not be worked out" not in line.engine.instructions(line.now)
+    line.tell(DISHES, items=["soup"] * 6)
+    said = "- total: more than five dishes are a banquet; ask the kitchen first (worked out from items)"
+    assert said in line.engine.instructions(line.now).splitlines()
+    line.tell(DISHES, items=["soup"])
+    assert said not in line.engine.instructions(line.now)
+
+
 def test_function_that_breaks_harms_nothing() -> None:
     told = ordered("pizza").record(DISHES, items=["stone"])
     assert told["accepted"] == ["items"]
-    assert told["problems"] == {"total": "price_of failed (KeyError)"}
+    assert told["problems"] == {"total": "price_of failed (KeyError) (worked out from items)"}
 
 
 @pytest.mark.parametrize(("mode", "fee"), [("delivery", 3), ("pickup", None)])

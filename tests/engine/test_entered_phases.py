@@ -170,7 +170,7 @@ def test_model_is_told_why_the_call_is_back_where_it_was() -> None:
     assert last_answer(effects) == {
         "accepted": ["mode"],
         "next": "This part is complete. Go on with the new instructions.",
-        "problems": {"price": "we deliver large ones only"},
+        "problems": {"price": "we deliver large ones only (worked out from size, mode)"},
     }
 
 

@@ -63,6 +63,7 @@ def test_full_prompt_stands_in_order() -> None:
         optional=[specs["note"]],
         read_back=[specs["name"]],
         criteria=["the caller is calm"],
+        problems={"price": "too heavy (worked out from kilos)"},
     )
     assert written.startswith("You answer the phone.")
     assert headings(written) == [
@@ -75,12 +76,14 @@ def test_full_prompt_stands_in_order() -> None:
         "# Said for you",
         "# Still to find out now",
         "# To read back now",
+        "# Could not be worked out",
         "# To judge with `judge`",
         "# To record if mentioned",
     ]
     for line in (
         *("- name: Ada", "- reason: why they are calling", "- note: anything else", "We close at noon."),
         *("- This call is recorded.", "- name: the caller's full name", "- the caller is calm"),
+        "- price: too heavy (worked out from kilos)",
     ):
         assert line in written.splitlines()
 

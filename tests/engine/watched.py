@@ -105,7 +105,9 @@ class Watched(Line):
                 assert (kind == "computed") == name.startswith("c")
                 assert kind != "speech" or (quote.strip() and turn >= 1)
             case EvidenceWeighed(of="value", subject=name):
-                assert observed[name].quote.state == "provisional", "it was settled before"
+                known = observed[name].quote.state
+                again = known == "unverifiable" and name in self.shadow.asked_again
+                assert known == "provisional" or again, "it was settled before"
             case ToolAnswered(call_id=call_id):
                 assert call_id in {*self.shadow.running, *self.shadow.held}
             case ClosingBegan():
@@ -145,6 +147,7 @@ class Watched(Line):
         results = self.shadow.results.get(entry.tool, [])
         assert not standing.unweighed(), "it rests on words that may not have been said"
         assert not standing.committed(entry.tool), "it has been done"
+        assert self.flow.once[entry.tool].unverified == "go" or not self._unchecked(standing), "nobody checked it"
         failed = any(not result.refused for result in results)
         assert self.flow.once[entry.tool].idempotent or not failed, "nobody knows whether it has been done"
         if entry.commit:
@@ -153,6 +156,20 @@ class Watched(Line):
             assert commit.tool.name == entry.tool
             assert _done(self.flow, standing.phase, standing), "it commits to what is not done"
             assert len(results) < COMMIT_TRIES
+
+    def _unchecked(self, standing: Standing) -> list[str]:
+        """What the call had to know on its way, and rests on words that nobody could compare."""
+        phases = {*self.shadow.path, self.shadow.phase}
+        names = {name for phase in phases for name in self.flow.collected_in[phase]}
+        known = {name: standing.state.observed[name] for name in names if name in standing.state.observed}
+        return [
+            name
+            for name, observed in known.items()
+            if observed.quote.state == "unverifiable"
+            and not self.flow.specs[name].ask.optional
+            and (observed.agreed is None or observed.agreed.state != "confirmed")
+            and (observed.agreed is None or self.flow.specs[name].ask.confirm is None)
+        ]
 
     # ---- after each event -----------------------------------------------------------------------------------------
 
@@ -209,7 +226,8 @@ class Watched(Line):
             assert standing.onward(phase) in (None, phase.name) or moved, "the call is stuck although a way is open"
         else:
             results = self.shadow.results.get(phase.commit.tool.name, [])
-            assert (results and results[-1].refused) or moved, "the commit is forgotten"
+            waits = bool(self.shadow.asked_again) or bool(results and results[-1].refused)
+            assert waits or moved, "the commit is forgotten"
 
 
 def _done(flow: Flow, phase: Phase, standing: Standing) -> bool:

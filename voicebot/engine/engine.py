@@ -23,13 +23,16 @@ Time is an argument (`now`, seconds on any clock that only moves forward).
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
+
+from pydantic import JsonValue
 
 from voicebot.flow.model import AskAgain, HangUp, Key, PhaseLimits, Rule, Say, To
 from voicebot.flow.observations import ObservationSpec
 from voicebot.tool_schema import ToolSchema
 
-from . import offers, prompts
+from . import analysis, offers, prompts
+from .doubts import criteria_in, open_doubts
 from .entries import (
     CallerSaid,
     CallerTurnTaken,
@@ -37,6 +40,7 @@ from .entries import (
     EndedReason,
     EngineEntry,
     ObservationRecorded,
+    ObservationWithdrawn,
     PhaseEntered,
     ProposalRefused,
     RuleApplied,
@@ -47,6 +51,7 @@ from .entries import (
 )
 from .errands import Errands
 from .events import (
+    AnalysisCame,
     AskReply,
     CallerTranscribed,
     CallerTurnEnded,
@@ -65,6 +70,7 @@ from .events import (
     ToolFinished,
     ToolProposed,
     TranscriptMissed,
+    Write,
 )
 from .proposals import arguments_of, checked, clipped, json_of, judgement, observation, quote_of
 from .state import apply
@@ -87,20 +93,24 @@ class PhaseEngine(Errands):
 
     def instructions(self, now: float) -> str:
         """The instructions of the phase, as of `now`."""
-        elapsed_s = now - self._started_at if self._started_at is not None else 0.0
         missing = self.missing()
-        read_back = [spec for spec in self.open_specs() if self.standing.to_read_back(spec)]
+        read_back = self._to_read_back()
         return prompts.instructions(
             self.flow,
             self.phase,
             context=self.context,
-            wall=self.context.started + timedelta(seconds=elapsed_s),
+            wall=self._wall(now),
             known=self.known,
             missing=[spec for spec in missing if spec not in read_back and spec.ask.computed is None],
             read_back=read_back,
             optional=[spec for spec in self._collected() if spec.ask.optional and spec.name not in self.state.observed],
-            criteria=self.standing.criteria(self.phase),
+            criteria=self._criteria(),
+            problems=self.standing.problems(),
         )
+
+    def _wall(self, now: float) -> datetime:
+        elapsed_s = now - self._started_at if self._started_at is not None else 0.0
+        return self.context.started + timedelta(seconds=elapsed_s)
 
     def tools(self) -> tuple[ToolSchema, ...]:
         """The functions the model may call now; none once the call is closing."""
@@ -109,8 +119,8 @@ class PhaseEngine(Errands):
             return ()
         offered: list[ToolSchema] = []
         if open_specs := self.open_specs():
-            offered.append(offers.record_offer(open_specs))
-        if criteria := self.standing.criteria(phase):
+            offered.append(offers.record_offer(open_specs, self._to_read_back()))
+        if criteria := self._criteria():
             offered.append(offers.judge_offer(criteria))
         if phase.may_jump:
             offered.append(offers.request_phase_offer(phase))
@@ -123,6 +133,16 @@ class PhaseEngine(Errands):
         earlier = [name for phase in self.state.path for name in self.flow.collected_in[phase]]
         names = dict.fromkeys((*self.flow.collected_in[self.state.phase], *earlier, *self.state.observed))
         return [spec for name in names if (spec := self.flow.specs[name]).ask.computed is None]
+
+    def _to_read_back(self) -> list[ObservationSpec]:
+        """What the caller has still to agree to: because the flow wants it, or because nobody could check it."""
+        doubts = open_doubts(self.standing)
+        return [spec for spec in self.open_specs() if self.standing.to_read_back(spec) or spec.name in doubts]
+
+    def _criteria(self) -> list[str]:
+        """What the model is to judge: what this phase hangs on, and what nobody could check of earlier verdicts."""
+        again = criteria_in(open_doubts(self.standing))
+        return list(dict.fromkeys([*self.standing.criteria(self.phase), *again]))
 
     def progress(self) -> float:
         """Share of required observations and criteria that hold, in phases passed or still to come: 0.0 to 1.0."""
@@ -217,6 +237,8 @@ class PhaseEngine(Errands):
                 return self._silence(rung)
             case CallResumed():
                 return self._resumed()
+            case AnalysisCame(said=said):
+                return self._fill(said)
             case EndWanted():
                 return self._close("completed")
 
@@ -259,9 +281,13 @@ class PhaseEngine(Errands):
         effects = [self._write(taken), *self._advance()]
         limits = self._limits()
         over = limits is not None and limits.turns is not None and self.state.turns_in_phase > limits.turns
-        if limits is not None and over and not (self._committing() or self._rests(limits)):
+        if limits is not None and over and not (self._committing() or self._rests(limits) or self._answers_a_doubt()):
             effects += self._enter(limits.then, "stuck")
         return effects + self._say_what_must_be_said()
+
+    def _answers_a_doubt(self) -> bool:
+        """Whether the caller was asked once more just now: what they have said to that is still to be heard."""
+        return any(turn == self.state.turn - 1 for turn in self.state.asked_again.values())
 
     def _rests(self, limits: PhaseLimits) -> bool:
         """Whether a phase that is done may stay as it is: it waits for its exact time, or nothing comes after it."""
@@ -349,25 +375,34 @@ class PhaseEngine(Errands):
         if answers:
             effects += self._weigh()  # the transcript may have come before the quote
         moves = self._after_change(corrected=corrected) if answers else []
+        told = self._taken_back(moves) | self._what_is_next(phase)
         for call_id, answer in answers.items():
-            effects.append(self._answer(call_id, answer | self._what_is_next(phase)))
+            effects.append(self._answer(call_id, answer | told))
         effects += moves
         for call in calls:
             if call.name not in ("record", "judge"):
                 effects += self._proposed(call, offered)
         return effects + self._say_what_must_be_said()
 
+    def _taken_back(self, moves: Sequence[EngineEffect]) -> dict[str, object]:
+        """What the answer to a record says of answers that are none any more."""
+        entries = (effect.entry for effect in moves if isinstance(effect, Write))
+        names = [one.name for one in entries if isinstance(one, ObservationWithdrawn) and one.reason == "outdated"]
+        subjects = {name: " and ".join(self.flow.specs[name].ask.about) for name in names}
+        told = {name: f"it was about {about}, which has changed: ask anew" for name, about in subjects.items()}
+        return {"taken_back": told} if told else {}
+
     def _what_is_next(self, before: str) -> dict[str, object]:
         """What the answer to a record or a judgement says of the way ahead."""
         told: dict[str, object] = {"next": _MOVED}
         if self.state.phase == before:
             missing = self.missing()
-            read_back = [spec.name for spec in missing if self.standing.to_read_back(spec)]
+            read_back = [spec.name for spec in self._to_read_back()]
             asked = [spec.name for spec in missing if spec.name not in read_back and spec.ask.computed is None]
             told = {"still_missing": asked, **({"read_back": read_back} if read_back else {})}
             if not missing and (unmet := self.standing.unmet(self.phase)):
                 told["not_yet"] = unmet
-        problems = {spec.name: why for spec in self.flow.specs.values() if (why := self.standing.why_not(spec))}
+        problems = self.standing.problems()
         return told | ({"problems": problems} if problems else {})
 
     def _proposed(self, call: ToolProposed, offered: Collection[str]) -> list[EngineEffect]:
@@ -412,7 +447,7 @@ class PhaseEngine(Errands):
         self, call: ToolProposed, offered: Collection[str], answers: dict[str, dict[str, object]]
     ) -> list[EngineEffect]:
         try:
-            made = judgement(arguments_of(call, offered), self.standing.criteria(self.phase), self.standing)
+            made = judgement(arguments_of(call, offered), self._criteria(), self.standing)
         except ValueError as exc:
             return self._refuse(call, str(exc))
         answers[call.call_id] = {"noted": made.holds}
@@ -453,7 +488,41 @@ class PhaseEngine(Errands):
 
     def _witness_came(self) -> list[EngineEffect]:
         """A transcript came, or never will: weigh what waited for it, and take back what nobody said."""
-        return [*self._weigh(), *self._release(), *self._say_what_must_be_said()]
+        doubtful = bool(self.state.asked_again)
+        effects = [*self._weigh(), *self._release()]
+        return [*effects, *(self._advance() if doubtful else []), *self._say_what_must_be_said()]
+
+    # ---- when the call is over ------------------------------------------------------------------------------------
+
+    @property
+    def analysis_wanted(self) -> bool:
+        """Whether the flow wants the call looked back at, as it stands now."""
+        return analysis.wanted(self.standing)
+
+    def analysis_request(self, now: float) -> tuple[str, ToolSchema]:
+        """The instructions for looking back at the call, and the function by which the model answers.
+
+        Raises:
+            ValueError: the flow wants no analysis.
+        """
+        wanted = self.flow.report.analysis
+        if wanted is None:
+            raise ValueError("the flow wants no analysis")
+        blank = analysis.blanks(self.standing)
+        told = prompts.look_back(
+            self.flow, wanted, context=self.context, wall=self._wall(now), known=self.known, blank=blank
+        )
+        return told, analysis.offer(blank)
+
+    def _fill(self, said: Mapping[str, JsonValue]) -> list[EngineEffect]:
+        """Fill in what holds of what the caller is to have said; it moves nothing."""
+        effects: list[EngineEffect] = []
+        for name in analysis.in_order(said, self.standing) if self.analysis_wanted else ():
+            try:
+                effects.append(self._write(analysis.filled(name, said[name], self.standing)))
+            except ValueError as exc:
+                effects.append(self._write(ProposalRefused(clipped(name), clipped(str(exc)), self.state.turn)))
+        return effects
 
     # ---- exact statements -----------------------------------------------------------------------------------------
 

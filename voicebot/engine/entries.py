@@ -31,7 +31,13 @@ EndedReason = Literal[
     "shutdown",  # the server had to stop
     "error",
 ]
-EvidenceKind = Literal["speech", "default", "tool", "computed"]
+EvidenceKind = Literal[
+    "speech",
+    "default",
+    "tool",
+    "computed",
+    "analysis",  # said by the caller, and found when the call was over
+]
 EvidenceState = Literal[
     "provisional",  # the transcript of the turn is not there yet
     "confirmed",  # the caller's words, as transcribed, bear it out; or it needs no words
@@ -107,10 +113,29 @@ class ObservationDeclined:
 
 @dataclass(frozen=True, slots=True)
 class ObservationWithdrawn:
-    """The value is not there any more, or the one before it is again: nobody said it, or what it came from is gone."""
+    """The value is not there any more, or the one before it is again."""
 
     name: str
-    reason: Literal["contradicted", "not_computed"]
+    reason: Literal[
+        "contradicted",  # nobody said it
+        "not_computed",  # what it came from is gone
+        "outdated",  # it was an answer about a value that has changed
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class ObservationFilled:
+    """A valid value that the caller said and nobody recorded, found when the call was over.
+
+    `turn` is the caller's turn that bears the quote out best; `state` and `score` are final.
+    """
+
+    name: str
+    value: JsonValue
+    quote: str
+    turn: int
+    state: EvidenceState
+    score: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +159,18 @@ class EvidenceWeighed:
     of: Testimony
     state: EvidenceState
     score: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class AskedAgain:
+    """What `tool` rests on could not be compared with the caller's words: they are asked once more.
+
+    A subject is a field, or a criterion as `judged …`.
+    """
+
+    tool: str
+    subjects: tuple[str, ...]
+    turn: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,8 +277,10 @@ EngineEntry = (
     | ObservationConfirmed
     | ObservationDeclined
     | ObservationWithdrawn
+    | ObservationFilled
     | JudgementMade
     | EvidenceWeighed
+    | AskedAgain
     | RuleApplied
     | ProposalRefused
     | ToolHeld

@@ -1,8 +1,9 @@
 """What the call has done outside: tools that the model calls, and commits that the engine runs itself.
 
 A tool that runs once in a call writes its intent before it runs, and waits until the evidence of what is recorded is
-weighed. Called again it gives its first result; if nobody can say whether it has run, its way of failure is taken. A
-commit is such a tool, run when its phase is complete, with observations as its arguments.
+weighed; what it rests on and nobody could check is asked once more. Called again it gives its first result; if nobody
+can say whether it has run, its way of failure is taken. A commit is such a tool, run when its phase is complete, with
+observations as its arguments.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from pydantic import JsonValue
 from voicebot.flow.model import Phase
 from voicebot.flow.tools import Once, Tool
 
+from .doubts import asked_in_vain, doubted, in_words
 from .entries import (
+    AskedAgain,
     ProposalRefused,
     StatementCut,
     ToolAnswered,
@@ -23,6 +26,7 @@ from .entries import (
 )
 from .events import (
     Answer,
+    AskReply,
     Close,
     ConfigurePhase,
     EngineEffect,
@@ -35,6 +39,10 @@ from .proposals import clipped, from_outside
 from .state import Use
 
 COMMIT_TRIES = 3  # uses of a commit that did nothing, or may be repeated, before the way of failure is taken
+_SURE = (
+    "{tool} has to wait: what the caller said of {subjects} was not understood for certain. Say that you want to be "
+    "sure, read it back, and when they agree, `record` each with `confirmed`, or judge it again. Then it goes on."
+)
 _UNKNOWN_RESULT = "it is not known whether this was done: say so, and do not promise anything"
 
 
@@ -75,17 +83,42 @@ class Errands(Movement):
         return self._run_firmly(call.call_id, Use(call.name, call.arguments, False, self._now))
 
     def _run_firmly(self, call_id: str, use: Use) -> list[EngineEffect]:
-        """Run it now if all evidence is weighed, else hold it until it is."""
-        if not self.standing.unweighed():
-            return self._run(call_id, use)
-        return [self._write(ToolHeld(call_id, use.tool, use.arguments, use.commit))]
+        """Run it now if all evidence is weighed, else hold it until it is; not on what nobody could check."""
+        if self.standing.unweighed():
+            return [self._write(ToolHeld(call_id, use.tool, use.arguments, use.commit))]
+        if doubts := self._doubted(use.tool):
+            return self._ask_again(call_id, use, doubts)
+        return self._run(call_id, use)
+
+    def _doubted(self, tool: str) -> list[str]:
+        """What it rests on and nobody could check, unless the flow says that this does not matter."""
+        once = self.flow.once[tool]
+        return [] if once.unverified == "go" else doubted(once.tool, self.standing)
+
+    def _ask_again(self, call_id: str, use: Use, doubts: list[str]) -> list[EngineEffect]:
+        """Have the caller asked once more for what nobody could check; if that is in vain, it has failed."""
+        if asked_in_vain(doubts, self.standing):
+            once, why = self.flow.once[use.tool], f"{in_words(doubts)} could not be understood for certain"
+            if use.commit:
+                return self._commit_failed(once, why)
+            return [self._answer(call_id, {"refused": why}), *self._enter(once.on_failure, "failure")]
+        new = [subject for subject in doubts if subject not in self.state.asked_again]
+        asked = [self._write(AskedAgain(use.tool, tuple(new), self.state.turn)), ConfigurePhase()] if new else []
+        told = _SURE.format(tool=use.tool, subjects=in_words(doubts))
+        if not use.commit:
+            return [*asked, self._answer(call_id, {"refused": told})]
+        return [*asked, AskReply(told)] if new else []
 
     def _run(self, call_id: str, use: Use) -> list[EngineEffect]:
         """Start a tool; the intent of one that runs once is on disk before. Its key stays the same over tries."""
-        tool = self._tool(use.tool)
         key = use.tool if use.tool in self.flow.once else call_id
+        try:
+            arguments = self._tool(use.tool).read_arguments(use.arguments)
+        except ValueError as exc:  # it was held in other hands, and the tool has changed since
+            problem = clipped(str(exc))
+            answered = self._write(ToolAnswered(call_id, use.tool, problem, False, 0, refused=True))
+            return [answered, *([] if use.commit else [self._answer(call_id, {"refused": problem})])]
         started = self._write(ToolStarted(call_id, use.tool, use.arguments, use.commit))
-        arguments = tool.read_arguments(use.arguments)
         return [started, RunTool(call_id, use.tool, arguments, f"{self.context.call_sid}:{key}")]
 
     def _release(self) -> list[EngineEffect]:
@@ -95,9 +128,11 @@ class Errands(Movement):
         effects: list[EngineEffect] = []
         dropped = False
         for call_id, use in list(self.state.held.items()):
-            if use.commit and not self._may_commit(use.tool):
+            doubts = self._doubted(use.tool)
+            if doubts or (use.commit and not self._may_commit(use.tool)):
                 effects.append(self._write(ToolAnswered(call_id, use.tool, "not done", False, 0, refused=True)))
-                dropped = True
+                effects += [] if use.commit else self._ask_again(call_id, use, doubts)
+                dropped |= use.commit
             elif use.commit:
                 effects += self._run(call_id, Use(use.tool, self._commit_arguments(use.tool), True, self._now))
             else:
@@ -158,7 +193,7 @@ class Errands(Movement):
         effects += [self._write(StatementCut(name)) for name in list(self.state.saying)]
         for call_id, use in list(self.state.running.items()):
             once = self.flow.once.get(use.tool)
-            if once is not None and once.idempotent:
+            if once is not None and once.idempotent and self._takes(use):
                 effects += self._run(call_id, use)
                 continue
             output = _UNKNOWN_RESULT if once is not None else "this was cut short; call it again if it is still needed"
@@ -169,6 +204,14 @@ class Errands(Movement):
         elif self.phase.end is not None:
             effects += self._close("completed", note="")
         return effects + self._say_what_must_be_said()
+
+    def _takes(self, use: Use) -> bool:
+        """Whether the tool still takes the arguments of this use: the flow's file may have changed since."""
+        try:
+            self._tool(use.tool).read_arguments(use.arguments)
+        except ValueError:
+            return False
+        return True
 
     # ---- commits --------------------------------------------------------------------------------------------------
 

@@ -104,6 +104,13 @@ class CallResumed:
 
 
 @dataclass(frozen=True, slots=True)
+class AnalysisCame:
+    """The call is over, and the model says what the caller said and nobody recorded: by field, value and quote."""
+
+    said: Mapping[str, JsonValue] = field(hash=False)
+
+
+@dataclass(frozen=True, slots=True)
 class EndWanted:
     """The flow's own code wants the call to end politely."""
 
@@ -120,6 +127,7 @@ EngineEvent = (
     | StatementEnded
     | SilenceLasted
     | CallResumed
+    | AnalysisCame
     | EndWanted
 )
 

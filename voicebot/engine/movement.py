@@ -106,17 +106,19 @@ class Movement(ABC):
     # ---- what follows from new values -----------------------------------------------------------------------------
 
     def _work_out(self) -> list[EngineEffect]:
-        """Bring every computed field up to date; one may read another."""
+        """Bring computed fields up to date, and take back answers about what has changed; one leads to another."""
         effects: list[EngineEffect] = []
-        computed = [spec for spec in self.flow.specs.values() if spec.ask.computed is not None]
-        for _ in computed:
-            changes = [change for spec in computed if (change := self._work_out_one(spec)) is not None]
+        dependent = [spec for spec in self.flow.specs.values() if spec.ask.computed is not None or spec.ask.about]
+        for _ in dependent:
+            changes = [change for spec in dependent if (change := self._work_out_one(spec)) is not None]
             if not changes:
                 break
             effects += changes
         return effects
 
     def _work_out_one(self, spec: ObservationSpec) -> EngineEffect | None:
+        if spec.ask.computed is None:
+            return self._write(ObservationWithdrawn(spec.name, "outdated")) if self.standing.outdated(spec) else None
         value, observed = self.standing.worked_out(spec), self.state.observed.get(spec.name)
         if value is None:
             return None if observed is None else self._write(ObservationWithdrawn(spec.name, "not_computed"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from voicebot.flow.model import Phase, Rule
 from voicebot.flow.observations import ObservationSpec
@@ -10,29 +10,36 @@ from voicebot.flow.tools import Tool
 from voicebot.tool_schema import ToolSchema
 
 END_REASONS = ("goal_reached", "caller_wants_to_stop", "wrong_number")
+QUOTE = {"type": "string", "description": "the caller's own words that say so, exactly as spoken"}
 
 
-def record_offer(open_specs: Sequence[ObservationSpec]) -> ToolSchema:
-    """`record`: one property per open observation, each a value with the caller's own words."""
+def record_offer(open_specs: Sequence[ObservationSpec], to_read_back: Collection[ObservationSpec] = ()) -> ToolSchema:
+    """`record`: one property per open observation, each a value with the caller's own words.
+
+    Args:
+        to_read_back: what the caller may agree to, beside what they always have to.
+    """
     return ToolSchema(
         "record",
         "Record what the caller has said, as soon as they have said it; several fields at once if they said several. "
         "Never record what the caller did not say. Use it silently: do not mention it.",
         {
             "type": "object",
-            "properties": {spec.name: _proposal(spec) for spec in open_specs},
+            "properties": {
+                spec.name: _proposal(spec, spec.ask.confirm is not None or spec in to_read_back) for spec in open_specs
+            },
             "additionalProperties": False,
         },
     )
 
 
-def _proposal(spec: ObservationSpec) -> dict[str, object]:
+def _proposal(spec: ObservationSpec, confirmable: bool) -> dict[str, object]:
     properties: dict[str, object] = {
         "value": dict(spec.schema),
-        "quote": _QUOTE,
+        "quote": QUOTE,
         "declined": {"type": "boolean", "description": "true if the caller does not want to tell it"},
     }
-    if spec.ask.confirm is not None:
+    if confirmable:
         properties["confirmed"] = {
             "type": "boolean",
             "description": "true, without a value, once you have read it back and the caller agreed; quote their yes",
@@ -46,9 +53,6 @@ def _proposal(spec: ObservationSpec) -> dict[str, object]:
     }
 
 
-_QUOTE = {"type": "string", "description": "the caller's own words that say so, exactly as spoken"}
-
-
 def judge_offer(criteria: Sequence[str]) -> ToolSchema:
     """`judge`: a verdict on a criterion in words, with a quote."""
     return ToolSchema(
@@ -60,7 +64,7 @@ def judge_offer(criteria: Sequence[str]) -> ToolSchema:
             "properties": {
                 "criterion": {"type": "string", "enum": list(criteria)},
                 "holds": {"type": "boolean"},
-                "quote": _QUOTE,
+                "quote": QUOTE,
             },
             "required": ["criterion", "holds", "quote"],
             "additionalProperties": False,
@@ -76,7 +80,7 @@ def apply_rule_offer(rules: Sequence[Rule]) -> ToolSchema:
         f"Call it at once when one of these happens, quoting the caller. {listed}.",
         {
             "type": "object",
-            "properties": {"rule": {"type": "string", "enum": [rule.name for rule in rules]}, "quote": _QUOTE},
+            "properties": {"rule": {"type": "string", "enum": [rule.name for rule in rules]}, "quote": QUOTE},
             "required": ["rule", "quote"],
             "additionalProperties": False,
         },

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import JsonValue
 
-from voicebot.flow.model import Flow, Phase
+from voicebot.flow.model import Analysis, Flow, Phase
 from voicebot.flow.observations import ObservationSpec
 
 from .events import CallContext
@@ -30,6 +30,16 @@ _READ_BACK = (
     "Read these values back and ask whether they are right. When the caller agrees, `record` each with `confirmed`; "
     "if they correct one, record the new value and read it back again."
 )
+_LOOK_BACK = """\
+The call above is over: nobody hears you any more. Call `conclude` once, with what follows from what was said and done \
+in it, and nothing else. Invent nothing; what the caller only asked about was not agreed."""
+_BLANK = """\
+These fields are empty. Give a value only if the caller said it, with their own words as the quote, exactly as spoken; \
+leave out every other field."""
+_NOT_WORKED_OUT = (
+    "These follow from the caller's answers, but not from these answers. If nothing else is left to find out, say so, "
+    "ask which answer they would change, and `record` the new one."
+)
 _LANGUAGES = {"en": "English", "it": "Italian", "de": "German", "fr": "French", "es": "Spanish", "pt": "Portuguese"}
 
 
@@ -44,6 +54,7 @@ def instructions(
     optional: Sequence[ObservationSpec],
     read_back: Sequence[ObservationSpec] = (),
     criteria: Sequence[str] = (),
+    problems: Mapping[str, str] | None = None,
 ) -> str:
     """Everything the model needs in `phase`, as one text.
 
@@ -54,6 +65,7 @@ def instructions(
         optional: what may be recorded if the caller mentions it.
         read_back: what is recorded, and the caller has still to agree to.
         criteria: what the model is to judge in this phase.
+        problems: computed fields that have no value with the answers as they are, each with the reason.
     """
     parts = [
         flow.persona,
@@ -66,14 +78,47 @@ def instructions(
         f"# Said for you\n{_SAID_FOR_YOU}\n{_statements(phase)}" if phase.must_say else "",
         f"# Still to find out now\n{_listed(missing)}" if missing else "",
         f"# To read back now\n{_READ_BACK}\n{_listed(read_back)}" if read_back else "",
+        f"# Could not be worked out\n{_NOT_WORKED_OUT}\n{_reasons(problems)}" if problems else "",
         f"# To judge with `judge`\n{_points(criteria)}" if criteria else "",
         f"# To record if mentioned\n{_listed(optional)}" if optional else "",
     ]
     return "\n\n".join(part.strip() for part in parts if part.strip())
 
 
+def look_back(
+    flow: Flow,
+    analysis: Analysis,
+    *,
+    context: CallContext,
+    wall: datetime,
+    known: Mapping[str, JsonValue],
+    blank: Sequence[ObservationSpec],
+) -> str:
+    """What the model needs to sum up a call that is over.
+
+    Args:
+        wall: the time now, aware.
+        known: values recorded, in JSON form.
+        blank: what it may fill.
+    """
+    told = f"Write {analysis.summary}. Write {_names(flow)[0]}, three sentences at most, about the caller, not to them."
+    parts = [
+        f"# Task\n{_LOOK_BACK}",
+        f"# Goal of the call\n{flow.goal}",
+        f"# Now\n{_situation(flow, context, wall)}",
+        f"# Known so far\n{_known(known)}" if known else "",
+        f"# Summary\n{told}",
+        f"# Said but not recorded\n{_BLANK}\n{_listed(blank)}" if blank else "",
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _names(flow: Flow) -> list[str]:
+    return [_LANGUAGES.get(code, code) for code in flow.languages]
+
+
 def _language_rule(flow: Flow) -> str:
-    names = [_LANGUAGES.get(code, code) for code in flow.languages]
+    names = _names(flow)
     if len(names) == 1:
         return f"- Speak {names[0]}."
     return f"- Begin in {names[0]}; if the caller speaks {' or '.join(names[1:])}, go on in that language."
@@ -91,6 +136,10 @@ def _known(known: Mapping[str, JsonValue]) -> str:
 
 def _listed(specs: Sequence[ObservationSpec]) -> str:
     return "\n".join(f"- {spec.name}: {spec.description}" for spec in specs)
+
+
+def _reasons(problems: Mapping[str, str]) -> str:
+    return _points([f"{name}: {why}" for name, why in problems.items()])
 
 
 def _statements(phase: Phase) -> str:

@@ -23,7 +23,8 @@ from .state import Quote
 from .witness import weigh
 
 LONGEST_QUOTE = 500
-_NOT_SAID = "the caller did not say that, as far as it was understood; ask again"
+NOT_SAID = "the caller did not say that, as far as it was understood"
+_ASK_AGAIN = f"{NOT_SAID}; ask again"
 
 
 def clipped(text: str, limit: int = LONGEST_QUOTE) -> str:
@@ -61,7 +62,7 @@ def quote_of(proposal: Mapping[str, object], standing: Standing) -> str:
         raise ValueError("the caller has not said anything yet")
     quote = clipped(quote)
     if weigh(Quote(quote, standing.state.turn, "provisional"), standing.state)[0] == "contradicted":
-        raise ValueError(_NOT_SAID)
+        raise ValueError(_ASK_AGAIN)
     return quote
 
 
@@ -104,13 +105,13 @@ def _agreement(spec: ObservationSpec, quote: str, standing: Standing) -> Observa
     observed = standing.state.observed.get(spec.name)
     if observed is None:
         raise ValueError("there is nothing to confirm yet; record the value first")
-    if spec.ask.confirm is None:
+    if spec.ask.confirm is None and spec.name not in standing.state.asked_again:
         raise ValueError("this needs no confirmation; record it with its value")
     if observed.quote.turn >= standing.state.turn:
         raise ValueError("read it back first; the caller must agree after they have heard it")
     agreed = Quote(quote, standing.state.turn, "provisional")  # an earlier yes was to something else
     if weigh(agreed, standing.state, since=observed.quote.turn + 1)[0] == "contradicted":
-        raise ValueError(_NOT_SAID)
+        raise ValueError(_ASK_AGAIN)
     return ObservationConfirmed(spec.name, quote, standing.state.turn)
 
 

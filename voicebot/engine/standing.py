@@ -82,14 +82,25 @@ class Standing:
             return False
         return observed.agreed is None
 
+    def outdated(self, spec: ObservationSpec) -> bool:
+        """Whether it is an answer about values that have changed since, or came up in no earlier turn than it did."""
+        observed = self.state.observed.get(spec.name)
+        if observed is None or not spec.ask.about:
+            return False
+        subjects = {name: self.state.observed[name] for name in spec.ask.about if name in self.state.observed}
+        if observed.about != {name: subject.json_value for name, subject in subjects.items()}:
+            return True
+        return observed.kind == "speech" and any(one.since >= observed.quote.turn for one in subjects.values())
+
     def status(self, name: str) -> str:
-        """`filled`, `refused`, `not_needed` or `unasked`, as the report says it."""
-        if name in self.state.observed:
+        """`filled`, `refused`, `not_needed` or `unasked`, as the report says it, what was filled last included."""
+        if name in self.state.observed or name in self.state.filled:
             return "filled"
         if name in self.state.declined:
             return "refused"
         needed_if = self.flow.specs[name].ask.needed_if
-        return "not_needed" if needed_if is not None and needed_if.evaluate(self.facts()) is False else "unasked"
+        facts = {**self.facts(), **{filled: one.value for filled, one in self.state.filled.items()}}
+        return "not_needed" if needed_if is not None and needed_if.evaluate(facts) is False else "unasked"
 
     def criteria(self, phase: Phase) -> list[str]:
         """The criteria in words that the phase's end and its ways hang on."""
@@ -261,6 +272,25 @@ class Standing:
         except (ValueError, FunctionFailedError) as exc:
             return str(exc)
         return None
+
+    def problems(self) -> dict[str, str]:
+        """Why each computed field that has all it needs still has no value, and which answers that hangs on."""
+        return {
+            spec.name: " ".join([why, *self._came_from(spec)])
+            for spec in self.flow.specs.values()
+            if (why := self.why_not(spec)) is not None
+        }
+
+    def _came_from(self, spec: ObservationSpec) -> list[str]:
+        """The answers that a computed field comes from, through others too, in words; nothing if there are none."""
+        found, frontier = dict[str, None](), [spec.name]
+        while frontier:
+            computed = self.flow.specs[frontier.pop(0)].ask.computed
+            known = [name for name in (() if computed is None else computed.reads) if name in self.state.observed]
+            frontier += [name for name in known if name not in found]
+            found |= dict.fromkeys(known)
+        answers = [name for name in found if self.flow.specs[name].ask.computed is None]
+        return [f"(worked out from {', '.join(answers)})"] if answers else []
 
     def _worked_out(self, spec: ObservationSpec) -> JsonValue | None:
         function = spec.ask.computed

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from pydantic import JsonValue
 
+from voicebot.flow.expressions import Judged
 from voicebot.flow.model import Flow
 
 from .entries import (
+    AskedAgain,
     CallerSaid,
     CallerTurnTaken,
     CallerUnclear,
@@ -22,6 +25,7 @@ from .entries import (
     JudgementMade,
     ObservationConfirmed,
     ObservationDeclined,
+    ObservationFilled,
     ObservationRecorded,
     ObservationWithdrawn,
     PhaseCause,
@@ -53,12 +57,20 @@ class Quote:
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """A recorded value with where it came from. `agreed` is the caller's yes to its reading back."""
+    """A recorded value with where it came from.
+
+    Attributes:
+        since: the caller's turn in which it came to have this value.
+        about: what the values were that it is about, when it was recorded.
+        agreed: the caller's yes to its reading back.
+    """
 
     value: object
     json_value: JsonValue
     kind: EvidenceKind
     quote: Quote
+    since: int = 0
+    about: Mapping[str, JsonValue] = field(default_factory=dict)
     agreed: Quote | None = None
     before: Observed | None = None  # the last value that was borne out, should this one not be
 
@@ -111,8 +123,9 @@ class EngineState:
     observed: dict[str, Observed] = field(default_factory=dict)
     declined: set[str] = field(default_factory=set)
     verdicts: dict[str, Verdict] = field(default_factory=dict)
+    asked_again: dict[str, int] = field(default_factory=dict)  # subject → the caller's turns before it was asked
     turn_of: dict[str, int] = field(default_factory=dict)  # item → turn
-    transcripts: dict[int, str] = field(default_factory=dict)  # of the latest turns
+    transcripts: dict[int, str] = field(default_factory=dict)  # of the latest turns; of all, if an analysis follows
     untranscribed: set[int] = field(default_factory=set)
     held: dict[str, Use] = field(default_factory=dict)  # call_id → use, until its evidence is there
     running: dict[str, Use] = field(default_factory=dict)  # call_id → use, while it works
@@ -121,6 +134,7 @@ class EngineState:
     saying: dict[str, str] = field(default_factory=dict)  # statement → text, while it is said
     heard: dict[str, str] = field(default_factory=dict)  # statement → text that was heard to its end
     closing: EndedReason | None = None
+    filled: dict[str, Observed] = field(default_factory=dict)  # when the call was over; nothing rests on these
 
     @property
     def path(self) -> list[str]:
@@ -145,7 +159,7 @@ def apply(state: EngineState, flow: Flow, entry: EngineEntry, now: float) -> Non
             state.turns_in_phase += not entry.cut
             state.turn_of[entry.item_id] = entry.turn
         case CallerSaid():
-            _hear(state, entry)
+            _hear(state, flow, entry)
         case CallerUnclear():
             if (turn := state.turn_of.get(entry.item_id)) is not None:
                 state.untranscribed.add(turn)
@@ -160,14 +174,19 @@ def apply(state: EngineState, flow: Flow, entry: EngineEntry, now: float) -> Non
             state.declined.add(entry.name)
             state.recorded_in_phase = True
         case ObservationWithdrawn():
-            if entry.reason == "not_computed":  # a contradicted one went when it was weighed
+            if entry.reason != "contradicted":  # that one went when it was weighed
                 del state.observed[entry.name]
+                state.asked_again.pop(entry.name, None)
             state.unchanged.clear()
+        case ObservationFilled():
+            _fill(state, flow, entry)
         case JudgementMade():
             state.verdicts[entry.criterion] = Verdict(entry.holds, Quote(entry.quote, entry.turn, "provisional"))
             state.recorded_in_phase = True
         case EvidenceWeighed():
             _weigh(state, entry)
+        case AskedAgain():
+            state.asked_again |= dict.fromkeys(entry.subjects, entry.turn)
         case ToolHeld():
             state.held[entry.call_id] = Use(entry.tool, entry.arguments, entry.commit, now)
         case ToolStarted():
@@ -193,29 +212,52 @@ def apply(state: EngineState, flow: Flow, entry: EngineEntry, now: float) -> Non
             return
 
 
-def _hear(state: EngineState, entry: CallerSaid) -> None:
+def _hear(state: EngineState, flow: Flow, entry: CallerSaid) -> None:
     turn = state.turn_of.get(entry.item_id)
     if turn is None:
         return
     state.transcripts[turn] = entry.text
+    if flow.report.analysis is not None and flow.report.analysis.fill:
+        return  # any of them may be quoted when the call is over
     for old in [known for known in state.transcripts if known < state.turn - 2 * EARLIER_TURNS]:
         del state.transcripts[old]
 
 
+def _fill(state: EngineState, flow: Flow, entry: ObservationFilled) -> None:
+    quote = Quote(entry.quote, entry.turn, entry.state, entry.score)
+    state.filled[entry.name] = Observed(_typed(flow, entry), entry.value, "analysis", quote)
+
+
+def _typed(flow: Flow, entry: ObservationRecorded | ObservationFilled) -> object:
+    return flow.specs[entry.name].adapter.validate_json(json.dumps(entry.value))
+
+
 def _record(state: EngineState, flow: Flow, entry: ObservationRecorded) -> None:
-    typed = flow.specs[entry.name].adapter.validate_json(json.dumps(entry.value))
+    spec, typed = flow.specs[entry.name], _typed(flow, entry)
     quote = Quote(entry.quote, entry.turn, "provisional" if entry.kind == "speech" else "confirmed")
     old = state.observed.get(entry.name)
-    agreed = old.agreed if old is not None and old.json_value == entry.value else None
+    same = old if old is not None and old.json_value == entry.value else None
+    about = {name: state.observed[name].json_value for name in spec.ask.about if name in state.observed}
     borne_out = old is not None and old.quote.state in ("confirmed", "unverifiable")
     before = replace(old, before=None) if old is not None and borne_out else old.before if old is not None else None
-    state.observed[entry.name] = Observed(typed, entry.value, entry.kind, quote, agreed, before)
+    state.observed[entry.name] = Observed(
+        typed,
+        entry.value,
+        entry.kind,
+        quote,
+        since=entry.turn if same is None else same.since,
+        about=about,
+        agreed=None if same is None else same.agreed,
+        before=before,
+    )
     state.declined.discard(entry.name)
     state.recorded_in_phase = True
     state.unchanged.clear()
 
 
 def _weigh(state: EngineState, entry: EvidenceWeighed) -> None:
+    if entry.state == "confirmed":
+        state.asked_again.pop(Judged.fact(entry.subject) if entry.of == "verdict" else entry.subject, None)
     if entry.of == "verdict":
         verdict = state.verdicts[entry.subject]
         if entry.state == "contradicted":
