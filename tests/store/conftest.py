@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 
+from tests.redis_server import RedisServer
 from voicebot.store.contract import Store
 from voicebot.store.opening import open_store
 
 OpenAgain = Callable[[], Awaitable[Store]]
 
 
-@pytest.fixture(params=["sqlite"])
+@pytest.fixture(scope="session")
+def shared_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with RedisServer(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "redis"])
 def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return {"sqlite": f"sqlite:///{tmp_path}/data/voicebot.db"}[request.param]
+    """Of a store that nothing was written to yet."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/data/voicebot.db"
+    server: RedisServer = request.getfixturevalue("shared_redis")
+    server.run("FLUSHALL")
+    return server.address
 
 
 @pytest.fixture

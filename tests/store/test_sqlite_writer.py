@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.store.store_samples import entry
+from tests.store.store_samples import entry, record
 from voicebot.errors import StoreError
 from voicebot.sim.clock import run_virtual
-from voicebot.store.sqlite_calls import JournalRow, insert_entries, journal_row
+from voicebot.store.sqlite_calls import JournalRow, insert_entries, journal_row, open_call
 from voicebot.store.sqlite_file import connect, create
 from voicebot.store.sqlite_writer import GroupedWriter
 
@@ -22,7 +22,7 @@ Statements = list[str]
 
 
 def rows(first: int, last: int) -> list[JournalRow]:
-    return [journal_row("CA1", entry(sequence)) for sequence in range(first, last + 1)]
+    return [journal_row("CA1", entry(sequence), 1) for sequence in range(first, last + 1)]
 
 
 def count(connection: sqlite3.Connection) -> int:
@@ -31,9 +31,7 @@ def count(connection: sqlite3.Connection) -> int:
 
 
 def insert(sequence: int) -> Callable[[sqlite3.Connection], None]:
-    return lambda connection: (
-        connection.executemany("INSERT INTO journal VALUES (?, ?, ?, ?, ?, ?)", rows(sequence, sequence)) and None
-    )
+    return lambda connection: insert_entries(connection, rows(sequence, sequence)) and None
 
 
 def refuse(connection: sqlite3.Connection) -> None:
@@ -41,11 +39,17 @@ def refuse(connection: sqlite3.Connection) -> None:
     raise StoreError("no")
 
 
-@pytest.fixture
-async def connection(tmp_path: Path) -> AsyncIterator[sqlite3.Connection]:
-    path = tmp_path / "voicebot.db"
+def with_a_call(path: Path) -> sqlite3.Connection:
+    """A new file in which one call is at work."""
     create(path, 1.0)
     connection = connect(path, 1.0)
+    open_call(connection, record(), 1)
+    return connection
+
+
+@pytest.fixture
+async def connection(tmp_path: Path) -> AsyncIterator[sqlite3.Connection]:
+    connection = with_a_call(tmp_path / "voicebot.db")
     yield connection
     connection.close()
 
@@ -104,7 +108,7 @@ async def test_rows_outlast_trouble(
     writer: GroupedWriter, connection: sqlite3.Connection, break_it: str, mend_it: str, words: str
 ) -> None:
     connection.execute(break_it)
-    writer.buffer([journal_row("CA1", entry(n, "x" * 9000)) for n in range(1, 4)])
+    writer.buffer([journal_row("CA1", entry(n, "x" * 9000), 1) for n in range(1, 4)])
     with pytest.raises(StoreError, match=words):
         await writer.run(count)
     assert not writer.healthy
@@ -116,7 +120,7 @@ async def test_rows_outlast_trouble(
 
 async def test_job_on_full_disk_is_told(writer: GroupedWriter, connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA max_page_count = 1")
-    bulky = [journal_row("CA1", entry(n, "x" * 9000)) for n in range(1, 4)]
+    bulky = [journal_row("CA1", entry(n, "x" * 9000), 1) for n in range(1, 4)]
     with pytest.raises(StoreError, match="disk is full"):
         await writer.run(lambda connection: insert_entries(connection, bulky))
     assert await writer.run(count) == 0
@@ -141,8 +145,7 @@ async def test_close_waits_for_the_write_under_way(writer: GroupedWriter, connec
 def test_rows_that_come_during_a_write_follow_it(tmp_path: Path) -> None:
     async def story() -> None:
         path = tmp_path / "voicebot.db"
-        create(path, 1.0)
-        with contextlib.closing(connect(path, 1.0)) as connection, ThreadPoolExecutor(1) as thread:
+        with contextlib.closing(with_a_call(path)) as connection, ThreadPoolExecutor(1) as thread:
             writer = GroupedWriter(path, connection, thread, 1_000_000)
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(writer.run(insert(1)))
@@ -156,7 +159,7 @@ def test_rows_that_come_during_a_write_follow_it(tmp_path: Path) -> None:
 
 
 async def test_buffer_is_bounded_by_bytes(writer: GroupedWriter) -> None:
-    large = [journal_row("CA1", entry(1, "x" * 600_000))]
+    large = [journal_row("CA1", entry(1, "x" * 600_000), 1)]
     writer.buffer(large)
     with pytest.raises(StoreError, match="no more are kept"):
         writer.buffer(large)

@@ -1,8 +1,17 @@
-"""What every store keeps and promises: calls, single-use tokens, journals, reports and the outbox of deliveries.
+"""What every store keeps and promises: calls and who has them, journals, reports and the outbox of deliveries.
 
 A call is its journal. Entries that something outside depends on are appended durably (the call waits until they are
 safe), the rest is written in groups shortly after. The report and its outbox rows are written in one transaction, so
 that a crash at any moment leaves either an unfinished call or a report that a worker will deliver.
+
+*Whose a call is.* Every process that answers the phone is an instance with an id of its own. A call belongs to one
+instance at a time, its owner, and `attempt` counts the hands it went through. Whoever changes the owner raises the
+attempt in the same step; whoever writes says with which attempt it does, and is refused once that is not the present
+one (`CallTakenError`). So two instances may both believe that they have a call, but only one of them is in its journal.
+
+*Who is alive.* An instance beats; `beats` counts its beats. No clock is compared: an observer takes an instance for
+dead when its count has not changed for a while in which the observer's own beats succeeded all the time. (A store that
+can be read and not written to stops every instance's beats, and none of them is dead.)
 
 All wall times are aware and in UTC. Several processes may work on the same data at once. Methods raise `StoreError`
 when the store does not answer; nothing that raised has been half done, and every write may be repeated.
@@ -42,7 +51,12 @@ class StoredEntry:
 
 @dataclass(frozen=True, slots=True)
 class CallRecord:
-    """What is known of a call without its journal. `token_issued_at` is unix seconds; `ended` is set by `finish`."""
+    """What is known of a call without its journal.
+
+    `owner` is the id of the instance that has it, `attempt` counts the owners it has had, from 1. `token_issued_at` is
+    when the stream token of this attempt was made (unix seconds; 0: none was), `claimed` whether a stream has come with
+    it. `ended` is set by `finish`.
+    """
 
     call_sid: str
     flow_name: str
@@ -51,18 +65,26 @@ class CallRecord:
     called: str | None
     direction: Direction
     started: datetime
+    owner: str
     attempt: int
     token_issued_at: int
+    claimed: bool = False
     ended: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class NewDelivery:
-    """A body to be posted to a receiver. `webhook_id` is unique and stays the same over all attempts."""
+    """A body to be posted to a receiver. `webhook_id` is unique and stays the same over all attempts.
+
+    `secret` and `bearer` name what the settings hold for this receiver: the secrets that sign (empty: those of
+    `VOICEBOT_WEBHOOK_SECRET`) and a token for its `Authorization` header (empty: none).
+    """
 
     webhook_id: str
     url: str
     body: str
+    secret: str = ""
+    bearer: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +106,8 @@ class Delivery:
     tried: datetime | None = None
     status: int | None = None
     reason: str | None = None
+    secret: str = ""
+    bearer: str = ""
 
     @property
     def attempt(self) -> int:
@@ -144,27 +168,78 @@ class Outbox(Protocol):
 class Store(Outbox, Protocol):
     """Everything that outlives a process."""
 
-    async def open_call(self, record: CallRecord) -> tuple[CallRecord, bool]:
-        """Make a call known, once: returns the record that stands, and whether it is this one."""
+    # ---- calls and whose they are ---------------------------------------------------------------------------------
+
+    async def open_call(self, record: CallRecord, *, max_calls: int) -> tuple[CallRecord | None, bool]:
+        """Make a call known, once: returns the record that stands, and whether it is this one.
+
+        Atomic over all instances: with `max_calls` calls unfinished already, a new one is not taken (None, False).
+        """
         ...
 
     async def call(self, call_sid: str) -> CallRecord | None: ...
 
-    async def calls(self, limit: int, before: str | None = None) -> list[CallRecord]:
-        """Latest calls first; with `before`, a call's `call_sid`, those that started before it."""
+    async def calls(
+        self, limit: int, before: str | None = None, *, caller: str | None = None, ended: bool | None = None
+    ) -> list[CallRecord]:
+        """Latest calls first; with `before`, a call's `call_sid`, those that started before it.
+
+        `caller`: only those from or to this number (E.164). `ended`: only those that have ended, or only those that
+        have not.
+        """
         ...
 
-    async def claim_token(self, call_sid: str, attempt: int, now: datetime) -> bool:
-        """Use up the stream token of this attempt: True for exactly one caller, ever."""
+    async def claim_stream(self, call_sid: str, attempt: int, owner: str) -> CallRecord | None:
+        """A stream came to `owner` with the token of `attempt`: the call as it stands now, for exactly one caller.
+
+        None if the call is unknown or over, if this is not its present attempt, or if the attempt was claimed before.
+        If another instance was the owner, the call changes hands: its attempt is one more, and claimed; the rest stays
+        as it is.
+        """
         ...
 
-    async def append(self, call_sid: str, entries: Sequence[StoredEntry], *, durable: bool) -> None:
+    async def take_over(self, call_sid: str, attempt: int, owner: str, *, token_issued_at: int) -> CallRecord | None:
+        """Make `owner` the owner, if the call is not over and this is still its present attempt.
+
+        Returns the call with its new attempt, which no stream has claimed yet; None if another was first. `owner` may
+        have it already: so an instance makes ready for another stream of its own call.
+        """
+        ...
+
+    async def beat(self, owner: str, *, takes_calls: bool = True) -> dict[str, int]:
+        """Say that this instance is alive, and whether calls may come to it.
+
+        Returns its unfinished calls with the present attempt of each.
+        """
+        ...
+
+    async def beats(self) -> dict[str, int]:
+        """Every instance that has beaten and was not retired, with a count that every beat changes."""
+        ...
+
+    async def takers(self) -> frozenset[str]:
+        """The instances whose last beat said that calls may come to them; whether they still live is not known here."""
+        ...
+
+    async def retire(self, owner: str) -> None:
+        """Forget an instance: it stopped in order, or is taken for dead. Its unfinished calls stay as they are.
+
+        Should it beat again, it is known again.
+        """
+        ...
+
+    # ---- journals -------------------------------------------------------------------------------------------------
+
+    async def append(self, call_sid: str, entries: Sequence[StoredEntry], *, attempt: int, durable: bool) -> None:
         """Add to a call's journal, in the order of the calls of this method.
 
         With `durable`, returns when the entries and all before them survive a crash of the machine. Without, returns
-        at once; they are written within 50 ms. An entry that is there already is left alone.
+        at once; they are written within 50 ms. An entry that is there already is left alone. Entries of another
+        attempt than the call's present one, or of a call that is unknown or over, are dropped when it comes to writing
+        them.
 
         Raises:
+            CallTakenError: `durable`: they were dropped.
             StoreError: `durable`: they are not safe yet, but are kept and written as soon as the store can. Or: too
                 much waits to be written, and these were not kept. Or: `durable` and the journal has another entry
                 with this number, which stands.
@@ -175,31 +250,92 @@ class Store(Outbox, Protocol):
         """Entries with a sequence beyond `after`, in order, with those of this process not yet written."""
         ...
 
+    async def follow(self, call_sid: str, after: int, wait_s: float) -> list[StoredEntry]:
+        """As `journal`, but if there are none yet, wait up to `wait_s` for the first ones, of whichever process.
+
+        They are seen a fraction of a second after they are written. The store does not know whether any will come.
+        """
+        ...
+
+    # ---- ends and reports -----------------------------------------------------------------------------------------
+
     async def finish(
         self,
         call_sid: str,
         report: str,
         deliveries: Sequence[NewDelivery],
         *,
+        attempt: int,
         ended: datetime,
         last_entries: Sequence[StoredEntry] = (),
     ) -> bool:
         """End a call: its last entries, its report (JSON text) and its outbox rows, all or nothing.
 
+        A delivery whose `webhook_id` is in the outbox already is left alone.
+
         Returns:
             False, with nothing changed, if the call has a report already.
+
+        Raises:
+            CallTakenError: nothing changed; this is not the call's present attempt.
         """
         ...
 
     async def report(self, call_sid: str) -> str | None: ...
 
-    async def deliveries(self, limit: int, state: DeliveryState | None = None) -> list[Delivery]:
+    # ---- deliveries -----------------------------------------------------------------------------------------------
+
+    async def enqueue(self, call_sid: str, deliveries: Sequence[NewDelivery], now: datetime) -> None:
+        """Put these into the outbox, due at once; one whose `webhook_id` is there already is left alone."""
+        ...
+
+    async def deliveries(
+        self, limit: int, state: DeliveryState | None = None, *, call_sid: str | None = None
+    ) -> list[Delivery]:
         """Latest first."""
         ...
+
+    async def delivery(self, webhook_id: str) -> Delivery | None: ...
 
     async def requeue(self, webhook_id: str, now: datetime) -> bool:
         """Send it again from the first attempt on, whatever its state; enables its URL. False if unknown."""
         ...
+
+    # ---- exact statements -----------------------------------------------------------------------------------------
+
+    async def clip(self, key: str) -> bytes | None:
+        """The audio of an exact statement that some instance had rendered."""
+        ...
+
+    async def keep_clip(self, key: str, payload: bytes) -> None:
+        """Keep such audio for all instances; a store may forget those not used for a month."""
+        ...
+
+    # ---- retention ------------------------------------------------------------------------------------------------
+
+    async def erase(self, call_sid: str) -> bool:
+        """Remove everything of an ended call: record, journal, report, deliveries, also those still to come.
+
+        Returns:
+            False, with nothing changed, if it is unknown or has not ended.
+        """
+        ...
+
+    async def erase_caller(self, number: str) -> list[str]:
+        """`erase` every ended call from or to this number (E.164); returns those that were.
+
+        As with `erase_before`, each call goes as a whole, but after a `StoreError` some may be gone.
+        """
+        ...
+
+    async def erase_before(self, moment: datetime, *, limit: int = 500) -> list[str]:
+        """`erase` calls that ended before `moment`, oldest first, at most `limit`; returns those that were.
+
+        One with a delivery that is still pending is kept.
+        """
+        ...
+
+    # ---- the whole ------------------------------------------------------------------------------------------------
 
     def healthy(self) -> bool:
         """False from a write that failed until one succeeds; the store tries by itself."""

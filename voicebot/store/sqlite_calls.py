@@ -1,4 +1,4 @@
-"""Calls, tokens, journals and reports as SQL; each function runs inside a transaction of its caller's."""
+"""Calls, their owners, journals and reports as SQL; each function runs inside a transaction of its caller's."""
 
 from __future__ import annotations
 
@@ -8,22 +8,37 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from voicebot.errors import StoreError
+from voicebot.errors import CallTakenError, StoreError
 
 from .contract import CallRecord, NewDelivery, StoredEntry
 from .sqlite_outbox import enqueue
-from .sqlite_values import from_us, from_us_or_none, sound, to_us, to_us_or_none
+from .values import from_us, from_us_or_none, sound, to_us, to_us_or_none
 
 log = logging.getLogger(__name__)
 
-JournalRow = tuple[str, int, str, int, int, str]  # call_sid, sequence, kind, at_ms, wall_us, body
+# As a row stands in the table, and at last the attempt it is written with: call_sid, sequence, kind, at_ms, wall_us,
+# body, attempt.
+JournalRow = tuple[str, int, str, int, int, str, int]
 
-_CALL = "call_sid, flow_name, flow_version, caller, called, direction, started_us, attempt, token_issued_at, ended_us"
+_CALL = (
+    "call_sid, flow_name, flow_version, caller, called, direction, started_us, owner, attempt, token_issued_at, "
+    "claimed, ended_us"
+)
+_ENTRY = "call_sid, sequence, kind, at_ms, wall_us, body"
 
 
-def open_call(connection: sqlite3.Connection, record: CallRecord) -> tuple[CallRecord, bool]:
-    inserted = connection.execute(
-        f"INSERT INTO calls ({_CALL}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+# ---- calls and whose they are -------------------------------------------------------------------------------------
+
+
+def open_call(connection: sqlite3.Connection, record: CallRecord, max_calls: int) -> tuple[CallRecord | None, bool]:
+    standing = find_call(connection, record.call_sid)
+    if standing is not None:
+        return standing, False
+    (unfinished,) = connection.execute("SELECT COUNT(*) FROM calls WHERE ended_us IS NULL").fetchone()
+    if unfinished >= max_calls:
+        return None, False
+    connection.execute(
+        f"INSERT INTO calls ({_CALL}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             record.call_sid,
             record.flow_name,
@@ -32,14 +47,14 @@ def open_call(connection: sqlite3.Connection, record: CallRecord) -> tuple[CallR
             record.called,
             record.direction,
             to_us(record.started),
+            record.owner,
             record.attempt,
             record.token_issued_at,
+            record.claimed,
             to_us_or_none(record.ended),
         ),
     )
-    standing = find_call(connection, record.call_sid)
-    assert standing is not None  # it was there before, or is since the line above
-    return standing, inserted.rowcount == 1
+    return find_call(connection, record.call_sid), True
 
 
 def find_call(connection: sqlite3.Connection, call_sid: str) -> CallRecord | None:
@@ -47,55 +62,135 @@ def find_call(connection: sqlite3.Connection, call_sid: str) -> CallRecord | Non
     return _call_record(row) if row else None
 
 
-def list_calls(connection: sqlite3.Connection, limit: int, before: str | None) -> list[CallRecord]:
-    order = "ORDER BY started_us DESC, call_sid DESC LIMIT ?"
-    if before is None:
-        rows = connection.execute(f"SELECT {_CALL} FROM calls {order}", (limit,))
-    else:
-        place = "(SELECT started_us, call_sid FROM calls WHERE call_sid = ?)"
-        rows = connection.execute(
-            f"SELECT {_CALL} FROM calls WHERE (started_us, call_sid) < {place} {order}", (before, limit)
-        )
+def list_calls(
+    connection: sqlite3.Connection, limit: int, before: str | None, caller: str | None, ended: bool | None
+) -> list[CallRecord]:
+    conditions, values = ["TRUE"], list[object]()
+    if before is not None:
+        conditions.append("(started_us, call_sid) < (SELECT started_us, call_sid FROM calls WHERE call_sid = ?)")
+        values.append(before)
+    if caller is not None:
+        conditions.append("(caller = ? OR called = ?)")
+        values += [caller, caller]
+    if ended is not None:
+        conditions.append(f"ended_us IS {'NOT ' if ended else ''}NULL")
+    rows = connection.execute(
+        f"""SELECT {_CALL} FROM calls WHERE {" AND ".join(conditions)}
+            ORDER BY started_us DESC, call_sid DESC LIMIT ?""",
+        (*values, limit),
+    )
     return [_call_record(row) for row in rows]
 
 
-def claim_token(connection: sqlite3.Connection, call_sid: str, attempt: int, now: datetime) -> bool:
-    claim = "INSERT INTO claimed_tokens VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
-    return connection.execute(claim, (call_sid, attempt, to_us(now))).rowcount == 1
+def claim_stream(connection: sqlite3.Connection, call_sid: str, attempt: int, owner: str) -> CallRecord | None:
+    row = connection.execute(
+        f"""UPDATE calls SET claimed = 1, attempt = attempt + (owner <> ?), owner = ?
+            WHERE call_sid = ? AND attempt = ? AND claimed = 0 AND ended_us IS NULL RETURNING {_CALL}""",
+        (owner, owner, call_sid, attempt),
+    ).fetchone()
+    return _call_record(row) if row else None
 
 
-def journal_row(call_sid: str, entry: StoredEntry) -> JournalRow:
-    return (call_sid, entry.sequence, entry.kind, entry.at_ms, to_us(entry.wall), sound(entry.body))
+def take_over(
+    connection: sqlite3.Connection, call_sid: str, attempt: int, owner: str, token_issued_at: int
+) -> CallRecord | None:
+    row = connection.execute(
+        f"""UPDATE calls SET owner = ?, attempt = attempt + 1, token_issued_at = ?, claimed = 0
+            WHERE call_sid = ? AND attempt = ? AND ended_us IS NULL RETURNING {_CALL}""",
+        (owner, token_issued_at, call_sid, attempt),
+    ).fetchone()
+    return _call_record(row) if row else None
 
 
-def stored_entry(row: JournalRow) -> StoredEntry:
-    _, sequence, kind, at_ms, wall_us, body = row
-    return StoredEntry(sequence, kind, at_ms, from_us(wall_us), body)
+def beat(connection: sqlite3.Connection, owner: str, takes_calls: bool) -> dict[str, int]:
+    connection.execute(
+        """INSERT INTO instances VALUES (?, 1, ?)
+           ON CONFLICT DO UPDATE SET beats = beats + 1, takes_calls = excluded.takes_calls""",
+        (owner, takes_calls),
+    )
+    query = "SELECT call_sid, attempt FROM calls WHERE owner = ? AND ended_us IS NULL"
+    return dict(connection.execute(query, (owner,)).fetchall())
+
+
+def list_beats(connection: sqlite3.Connection) -> dict[str, int]:
+    return dict(connection.execute("SELECT owner, beats FROM instances").fetchall())
+
+
+def list_takers(connection: sqlite3.Connection) -> frozenset[str]:
+    return frozenset(owner for (owner,) in connection.execute("SELECT owner FROM instances WHERE takes_calls"))
+
+
+def retire(connection: sqlite3.Connection, owner: str) -> None:
+    connection.execute("DELETE FROM instances WHERE owner = ?", (owner,))
+
+
+# ---- journals -----------------------------------------------------------------------------------------------------
+
+
+def journal_row(call_sid: str, entry: StoredEntry, attempt: int) -> JournalRow:
+    return (call_sid, entry.sequence, entry.kind, entry.at_ms, to_us(entry.wall), sound(entry.body), attempt)
 
 
 def insert_entries(connection: sqlite3.Connection, rows: Sequence[JournalRow]) -> None:
-    """Write journal rows; one that is there already is left alone, and logged if it differs."""
+    """Write journal rows of calls that are still in the hands that wrote them; the others are dropped.
+
+    One that is there already is left alone, and logged if it differs.
+    """
     before = connection.total_changes
-    connection.executemany("INSERT INTO journal VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING", rows)
+    connection.executemany(
+        """INSERT INTO journal
+           SELECT ?1, ?2, ?3, ?4, ?5, ?6
+           WHERE EXISTS (SELECT 1 FROM calls WHERE call_sid = ?1 AND attempt = ?7 AND ended_us IS NULL)
+           ON CONFLICT DO NOTHING""",
+        rows,
+    )
     if connection.total_changes - before == len(rows):
         return
-    for row in _conflicts(connection, rows):
-        log.error("call %s: entry %d is in the journal with another content, which stands", row[0], row[1])
+    missing = _missing(connection, rows)
+    taken = {key for key in {_hands(row) for row in missing} if not in_hands(connection, *key)}
+    for call_sid, attempt in taken:
+        count = sum(_hands(row) == (call_sid, attempt) for row in missing)
+        log.warning("%d journal entries of attempt %d were dropped", count, attempt, extra={"call_sid": call_sid})
+    for row in missing:
+        if _hands(row) not in taken:
+            log.error("entry %d is in the journal with another content", row[1], extra={"call_sid": row[0]})
 
 
-def check_stand(connection: sqlite3.Connection, rows: Sequence[JournalRow]) -> None:
-    """Refuse if other entries stand in the places of these, which were inserted before.
+def check_stand(connection: sqlite3.Connection, call_sid: str, attempt: int, rows: Sequence[JournalRow]) -> None:
+    """Refuse if these rows, which were to be inserted before, were dropped or found their places taken.
 
     Raises:
-        StoreError: at least one does.
+        CallTakenError: the call is in other hands, or over.
+        StoreError: another entry stands in the place of at least one.
     """
-    for row in _conflicts(connection, rows):
-        raise StoreError(f"call {row[0]}: entry {row[1]} is in the journal with another content")
+    if not in_hands(connection, call_sid, attempt):
+        raise CallTakenError(call_sid)
+    for row in _missing(connection, rows):
+        raise StoreError(f"call {call_sid}: entry {row[1]} is in the journal with another content")
 
 
-def list_entries(connection: sqlite3.Connection, call_sid: str, after: int) -> list[JournalRow]:
-    query = "SELECT * FROM journal WHERE call_sid = ? AND sequence > ?"
-    return connection.execute(query, (call_sid, after)).fetchall()
+def in_hands(connection: sqlite3.Connection, call_sid: str, attempt: int) -> bool:
+    """Whether this is the present attempt of a call that is not over."""
+    query = "SELECT 1 FROM calls WHERE call_sid = ? AND attempt = ? AND ended_us IS NULL"
+    return connection.execute(query, (call_sid, attempt)).fetchone() is not None
+
+
+def list_entries(
+    connection: sqlite3.Connection, call_sid: str, after: int, waiting: Sequence[JournalRow]
+) -> list[StoredEntry]:
+    """What is in the journal beyond `after`, with those of `waiting` that are going to be.
+
+    `waiting` was taken before: rows only ever go from there to here, so none is missed.
+    """
+    # The hands first: whatever of `waiting` they let in before they changed is then among the rows read after.
+    present = {attempt for attempt in {row[6] for row in waiting} if in_hands(connection, call_sid, attempt)}
+    stored = connection.execute(f"SELECT {_ENTRY} FROM journal WHERE call_sid = ? AND sequence > ?", (call_sid, after))
+    kept = {row[1]: row[:6] for row in waiting if row[1] > after and row[6] in present}
+    rows = kept | {row[1]: row for row in stored}
+    return [_stored_entry(rows[sequence]) for sequence in sorted(rows)]
+
+
+# ---- ends and reports ---------------------------------------------------------------------------------------------
 
 
 def finish(
@@ -103,17 +198,23 @@ def finish(
     call_sid: str,
     report: str,
     deliveries: Sequence[NewDelivery],
+    attempt: int,
     ended: datetime,
     last_rows: Sequence[JournalRow],
 ) -> bool:
-    """Everything that ends a call; False, with nothing done, if it has a report."""
-    insert = "INSERT INTO reports VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
-    if connection.execute(insert, (call_sid, sound(report), to_us(ended))).rowcount == 0:
+    """Everything that ends a call; False, with nothing done, if it has a report.
+
+    Raises:
+        CallTakenError: the call is in other hands, or unknown.
+    """
+    if find_report(connection, call_sid) is not None:
         return False
+    if not in_hands(connection, call_sid, attempt):
+        raise CallTakenError(call_sid)
     insert_entries(connection, last_rows)
+    connection.execute("INSERT INTO reports VALUES (?, ?, ?)", (call_sid, sound(report), to_us(ended)))
     connection.execute("UPDATE calls SET ended_us = ? WHERE call_sid = ?", (to_us(ended), call_sid))
-    for delivery in deliveries:
-        enqueue(connection, call_sid, delivery, ended)
+    enqueue(connection, call_sid, deliveries, ended)
     return True
 
 
@@ -122,14 +223,23 @@ def find_report(connection: sqlite3.Connection, call_sid: str) -> str | None:
     return row[0] if row else None
 
 
-def _conflicts(connection: sqlite3.Connection, rows: Sequence[JournalRow]) -> list[JournalRow]:
-    stored = "SELECT * FROM journal WHERE call_sid = ? AND sequence = ?"
-    return [row for row in rows if connection.execute(stored, row[:2]).fetchone() != row]
+def _hands(row: JournalRow) -> tuple[str, int]:
+    return row[0], row[6]
+
+
+def _missing(connection: sqlite3.Connection, rows: Sequence[JournalRow]) -> list[JournalRow]:
+    stored = f"SELECT {_ENTRY} FROM journal WHERE call_sid = ? AND sequence = ?"
+    return [row for row in rows if connection.execute(stored, row[:2]).fetchone() != row[:6]]
+
+
+def _stored_entry(row: tuple[Any, ...]) -> StoredEntry:
+    _, sequence, kind, at_ms, wall_us, body = row
+    return StoredEntry(sequence, kind, at_ms, from_us(wall_us), body)
 
 
 def _call_record(row: tuple[Any, ...]) -> CallRecord:
-    call_sid, flow_name, flow_version, caller, called, direction, started_us, attempt, token_issued_at, ended_us = row
-    started, ended = from_us(started_us), from_us_or_none(ended_us)
+    call_sid, flow_name, flow_version, caller, called, direction, started_us, owner, attempt, issued_at, *last = row
+    started, claimed, ended = from_us(started_us), bool(last[0]), from_us_or_none(last[1])
     return CallRecord(
-        call_sid, flow_name, flow_version, caller, called, direction, started, attempt, token_issued_at, ended
+        call_sid, flow_name, flow_version, caller, called, direction, started, owner, attempt, issued_at, claimed, ended
     )

@@ -6,11 +6,14 @@ import logging
 import os
 import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 
 from voicebot.errors import StoreError
 
 log = logging.getLogger(__name__)
+
+EMPTY_LOG_S = 0.1  # nobody can write meanwhile
 
 # One tuple of statements per version, applied in order and never edited once released.
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
@@ -35,6 +38,25 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX outbox_due ON outbox (host, due_us) WHERE state = 'pending'",
         "CREATE INDEX outbox_by_age ON outbox (created_us)",
         "CREATE TABLE disabled_urls (url TEXT PRIMARY KEY, since_us INTEGER NOT NULL) WITHOUT ROWID",
+    ),
+    (
+        "ALTER TABLE calls ADD COLUMN owner TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE calls ADD COLUMN claimed INTEGER NOT NULL DEFAULT 0",
+        """UPDATE calls SET claimed = 1 WHERE EXISTS (
+            SELECT 1 FROM claimed_tokens WHERE call_sid = calls.call_sid AND attempt = calls.attempt)""",
+        "DROP TABLE claimed_tokens",
+        "CREATE INDEX calls_unfinished ON calls (started_us, call_sid, owner) WHERE ended_us IS NULL",
+        "CREATE INDEX calls_by_end ON calls (ended_us) WHERE ended_us IS NOT NULL",
+        "CREATE INDEX calls_by_caller ON calls (caller)",
+        "CREATE INDEX calls_by_called ON calls (called)",
+        """CREATE TABLE instances (
+            owner TEXT PRIMARY KEY, beats INTEGER NOT NULL, takes_calls INTEGER NOT NULL) WITHOUT ROWID""",
+        "ALTER TABLE outbox ADD COLUMN secret TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE outbox ADD COLUMN bearer TEXT NOT NULL DEFAULT ''",
+        "CREATE INDEX outbox_by_call ON outbox (call_sid)",
+        """CREATE TABLE clips (
+            key TEXT PRIMARY KEY, payload BLOB NOT NULL, bytes INTEGER NOT NULL, used_day INTEGER NOT NULL)""",
+        "CREATE INDEX clips_by_use ON clips (used_day, key, bytes)",
     ),
 )
 
@@ -91,9 +113,23 @@ def connect(path: Path, busy_timeout_s: float, *, read_only: bool = False) -> sq
     return connection
 
 
+def empty_log(path: Path) -> bool:
+    """Cut the write-ahead log to nothing, since what was erased is still in there. Blocks, for a moment at most.
+
+    False if others were reading or writing all that time, or the file cannot be written to.
+    """
+    try:
+        with closing(_connect(path, EMPTY_LOG_S)) as connection:
+            (busy, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    except sqlite3.Error:
+        return False
+    return not busy
+
+
 def _connect(path: Path, busy_timeout_s: float) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=busy_timeout_s, isolation_level=None, check_same_thread=False)
     connection.execute("PRAGMA synchronous = FULL")  # a commit has returned from fsync
+    connection.execute("PRAGMA secure_delete = ON")  # what is erased is overwritten, not only forgotten
     return connection
 
 

@@ -3,34 +3,39 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from .contract import Delivery, DeliveryState, NewDelivery, host_of
-from .sqlite_values import from_us, from_us_or_none, sound, to_us, to_us_or_none
+from .values import from_us, from_us_or_none, sound, to_us, to_us_or_none
 
-_DELIVERY = "webhook_id, call_sid, url, body, state, attempts, due_us, created_us, tried_us, status, reason"
+_DELIVERY = (
+    "webhook_id, call_sid, url, body, state, attempts, due_us, created_us, tried_us, status, reason, secret, bearer"
+)
 
 
-def enqueue(connection: sqlite3.Connection, call_sid: str, new: NewDelivery, now: datetime) -> None:
-    """Due at once, or held if its URL is disabled; left alone if it is there already."""
-    held = connection.execute("SELECT 1 FROM disabled_urls WHERE url = ?", (new.url,)).fetchone()
-    state, due = ("disabled", None) if held else ("pending", now)
-    connection.execute(
-        f"""INSERT INTO outbox (host, {_DELIVERY}) VALUES (?, ?, ?, ?, ?, ?, 0, ?, ?, NULL, NULL, NULL)
-            ON CONFLICT DO NOTHING""",
-        (
-            host_of(new.url),
-            new.webhook_id,
-            call_sid,
-            new.url,
-            sound(new.body),
-            state,
-            to_us_or_none(due),
-            to_us(now),
-        ),
-    )
+def enqueue(connection: sqlite3.Connection, call_sid: str, deliveries: Sequence[NewDelivery], now: datetime) -> None:
+    """Due at once, or held if their URL is disabled; left alone if they are there already."""
+    for new in deliveries:
+        held = connection.execute("SELECT 1 FROM disabled_urls WHERE url = ?", (new.url,)).fetchone()
+        state, due = ("disabled", None) if held else ("pending", now)
+        connection.execute(
+            f"""INSERT INTO outbox (host, {_DELIVERY}) VALUES (?, ?, ?, ?, ?, ?, 0, ?, ?, NULL, NULL, NULL, ?, ?)
+                ON CONFLICT DO NOTHING""",
+            (
+                host_of(new.url),
+                new.webhook_id,
+                call_sid,
+                new.url,
+                sound(new.body),
+                state,
+                to_us_or_none(due),
+                to_us(now),
+                new.secret,
+                new.bearer,
+            ),
+        )
 
 
 def lease(
@@ -87,9 +92,18 @@ def note_failed(
         _disable(connection, noted[0], now)
 
 
-def list_deliveries(connection: sqlite3.Connection, limit: int, state: DeliveryState | None) -> list[Delivery]:
-    query = f"SELECT {_DELIVERY} FROM outbox WHERE ? IS NULL OR state = ? ORDER BY created_us DESC, webhook_id LIMIT ?"
-    return [_delivery(row) for row in connection.execute(query, (state, state, limit))]
+def list_deliveries(
+    connection: sqlite3.Connection, limit: int, state: DeliveryState | None, call_sid: str | None
+) -> list[Delivery]:
+    wanted = {column: value for column, value in (("state", state), ("call_sid", call_sid)) if value is not None}
+    conditions = " AND ".join(["TRUE", *(f"{column} = ?" for column in wanted)])
+    query = f"SELECT {_DELIVERY} FROM outbox WHERE {conditions} ORDER BY created_us DESC, webhook_id LIMIT ?"
+    return [_delivery(row) for row in connection.execute(query, (*wanted.values(), limit))]
+
+
+def find_delivery(connection: sqlite3.Connection, webhook_id: str) -> Delivery | None:
+    row = connection.execute(f"SELECT {_DELIVERY} FROM outbox WHERE webhook_id = ?", (webhook_id,)).fetchone()
+    return _delivery(row) if row else None
 
 
 def requeue(connection: sqlite3.Connection, webhook_id: str, now: datetime) -> bool:
@@ -131,6 +145,6 @@ def _enable(connection: sqlite3.Connection, url: str, now: datetime) -> None:
 
 
 def _delivery(row: tuple[Any, ...]) -> Delivery:
-    webhook_id, call_sid, url, body, state, attempts, due_us, created_us, tried_us, status, reason = row
+    webhook_id, call_sid, url, body, state, attempts, due_us, created_us, tried_us, status, reason, *names = row
     due, created, tried = from_us_or_none(due_us), from_us(created_us), from_us_or_none(tried_us)
-    return Delivery(webhook_id, call_sid, url, body, state, attempts, due, created, tried, status, reason)
+    return Delivery(webhook_id, call_sid, url, body, state, attempts, due, created, tried, status, reason, *names)
