@@ -49,6 +49,7 @@ def sample(name: str) -> dict[str, object]:
 REPLY = client_events.create_reply("e", reply_id="r1", instructions="Ask.", tools=[TOOL], tool_choice="required")
 TEXT = SessionConfig("gpt-realtime-2.1", "marin", AudioFormat.PCMU_8K, None, text=True)
 CLIP = client_events.create_clip("e", key="k1", text="The total is 12.50.", language="en")
+ANALYSIS = client_events.create_analysis("e", key="call", instructions="Sum it up.", tool=TOOL, max_tokens=2048)
 EVENTS: list[tuple[str, type[BaseModel]]] = [
     (client_events.session_update("e", initial_session(CONFIG)), SessionUpdateEvent),
     (client_events.session_update("e", initial_session(TEXT)), SessionUpdateEvent),
@@ -58,6 +59,7 @@ EVENTS: list[tuple[str, type[BaseModel]]] = [
     (client_events.commit_audio("e"), InputAudioBufferCommitEvent),
     (REPLY, ResponseCreateEvent),
     (CLIP, ResponseCreateEvent),
+    (ANALYSIS, ResponseCreateEvent),
     (client_events.cancel_response("e"), ResponseCancelEvent),
     (client_events.cancel_response("e", "resp_1"), ResponseCancelEvent),
     (client_events.truncate_item("e", item_id="item_1", audio_end_ms=1500), ConversationItemTruncateEvent),
@@ -159,6 +161,20 @@ def test_clip_stands_outside_the_conversation() -> None:
     }
     assert instructions.endswith("<verbatim>The total is 12.50.</verbatim>")
     assert "language is en" in instructions
+
+
+def test_analysis_reads_the_conversation_and_calls_one_function() -> None:
+    response = json.loads(ANALYSIS)["response"]
+    [offered] = response.pop("tools")
+    assert offered["name"] == TOOL.name
+    assert response == {  # no `input`: what it reads is the default conversation
+        "conversation": "none",
+        "output_modalities": ["text"],
+        "instructions": "Sum it up.",
+        "tool_choice": {"type": "function", "name": TOOL.name},
+        "max_output_tokens": 2048,
+        "metadata": {"analysis": "call"},
+    }
 
 
 @pytest.mark.parametrize(

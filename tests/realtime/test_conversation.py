@@ -50,6 +50,7 @@ from voicebot.tool_schema import ToolSchema
 Json = dict[str, object]
 CONFIG = SessionConfig("gpt-realtime-2.1", "marin", AudioFormat.PCMU_8K, "gpt-transcribe", ("en",))
 TOOL = ToolSchema("record", "Record a value.", {"type": "object", "properties": {}})
+UNIX_NOW = 1795329071.0  # an hour before the session of the samples expires
 TAKEN = "conversation_already_has_active_response"
 
 
@@ -58,7 +59,7 @@ class Talk:
 
     def __init__(self, *, ready: bool = True, limits: Limits | None = None) -> None:
         self.now = 100.0
-        self.conversation = Conversation(CONFIG, self.now, limits)
+        self.conversation = Conversation(CONFIG, self.now, limits, unix_now=UNIX_NOW)
         self.events: list[ModelEvent] = []
         if ready:
             self.says({"type": "session.created", "session": {"id": "sess_1"}})
@@ -159,7 +160,7 @@ def test_session_is_configured_before_anything_else() -> None:
     update = talk.sent()
     assert [event["type"] for event in update] == ["session.update"]
     assert talk.asks(Configure("Phase.", ())) == []
-    assert talk.says({"type": "session.updated", "session": {}}) == [ModelReady(1795332671.0)]
+    assert talk.says({"type": "session.updated", "session": {}}) == [ModelReady(3600.0)]
     assert talk.sent_types() == [
         "response.create",
         "input_audio_buffer.append",
@@ -170,9 +171,18 @@ def test_session_is_configured_before_anything_else() -> None:
 
 def test_ready_tells_the_expiry_of_the_update() -> None:
     talk = Talk(ready=False)
-    talk.says({"type": "session.created", "session": {"expires_at": 5}})
-    assert talk.says({"type": "session.updated", "session": {"expires_at": 6}}) == [ModelReady(6.0)]
-    assert talk.says({"type": "session.updated", "session": {"expires_at": 6}}) == []
+    talk.says({"type": "session.created", "session": {"expires_at": UNIX_NOW + 1800}})
+    talk.now += 5
+    updated: Json = {"type": "session.updated", "session": {"expires_at": UNIX_NOW + 3600}}
+    assert talk.says(updated) == [ModelReady(3595.0)]
+    assert talk.says(updated) == []
+
+
+@pytest.mark.parametrize("expires_at", [6, UNIX_NOW, UNIX_NOW + 86_400, None])
+def test_expiry_by_another_clock_is_unknown(expires_at: float | None) -> None:
+    talk = Talk(ready=False)
+    talk.says({"type": "session.created", "session": {"expires_at": expires_at}})
+    assert talk.says({"type": "session.updated", "session": {}}) == [ModelReady(None)]
 
 
 def test_second_session_created_is_ignored() -> None:

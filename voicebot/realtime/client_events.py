@@ -69,6 +69,23 @@ def create_clip(event_id: str, *, key: str, text: str, language: str) -> str:
     return dumps({"type": "response.create", "event_id": event_id, "response": response})
 
 
+def create_analysis(event_id: str, *, key: str, instructions: str, tool: ToolSchema, max_tokens: int) -> str:
+    """`response.create` out of band, in text, over the default conversation: one call of `tool` and nothing else.
+
+    `key` comes back in the metadata. `max_tokens` is 1 to 4096.
+    """
+    response = {
+        "conversation": "none",
+        "output_modalities": ["text"],
+        "instructions": instructions,
+        "tools": _tools([tool]),
+        "tool_choice": {"type": "function", "name": tool.name},
+        "max_output_tokens": max_tokens,
+        "metadata": {"analysis": key},
+    }
+    return dumps({"type": "response.create", "event_id": event_id, "response": response})
+
+
 def cancel_response(event_id: str, response_id: str | None = None) -> str:
     """`response.cancel`; without an id, whichever response runs in the default conversation."""
     named = {} if response_id is None else {"response_id": response_id}

@@ -59,6 +59,11 @@ class Clips:
         """Say whether output of this response belongs to a clip."""
         return response_id in self._by_response
 
+    def expects(self, event: ResponseCreated) -> bool:
+        """Say whether an out-of-band response that begins is that of a clip."""
+        clip = self._find(event)
+        return clip is not None and clip.response_id is None
+
     def on_created(self, event: ResponseCreated) -> None:
         """An out-of-band response exists: tie it to its clip, or end one that nobody waits for."""
         if event.response_id in self._by_response:

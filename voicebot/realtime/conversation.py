@@ -21,6 +21,7 @@ from voicebot.call.ports import ModelCommand, ModelEvent
 
 from . import client_events
 from . import server_events as wire
+from .analyses import Analyses
 from .clips import Clips
 from .configuration import Configuration
 from .limits import Limits
@@ -48,6 +49,7 @@ _EXPECTED_CODES = frozenset(
     }
 )
 _MAX_DIAGNOSTICS = 100
+_LONGEST_LIFE_S = 2 * 3600.0  # twice the API's cap: a longer one is a clock that is wrong
 
 
 class _State(Enum):
@@ -68,8 +70,12 @@ class Diagnostic:
 class Conversation:
     """One session's state. `now` is seconds of any clock that never goes back, the same in every call."""
 
-    def __init__(self, config: SessionConfig, now: float, limits: Limits | None = None) -> None:
+    def __init__(
+        self, config: SessionConfig, now: float, limits: Limits | None = None, *, unix_now: float | None = None
+    ) -> None:
+        """`unix_now`: what a wall clock shows at `now`; without it nobody knows when the session will expire."""
         limits = limits or Limits()
+        self._unix_at_zero = None if unix_now is None else unix_now - now
         self._config, self._limits = config, limits
         self._state = _State.OPENING
         self._ready_due = now + limits.ready_s
@@ -78,6 +84,7 @@ class Conversation:
         self._configuration = Configuration(self._outbox)
         self._replies = Replies(self._outbox, limits)
         self._clips = Clips(self._outbox, limits, config.audio_format.bytes_per_ms)
+        self._analyses = Analyses(self._outbox, limits)
         self._held: list[ModelCommand] = []
         self._held_audio = 0  # bytes
         self._news: list[ModelEvent] = []  # what `perform` has to tell, due at once
@@ -137,7 +144,7 @@ class Conversation:
         if any(isinstance(event, ports.ModelLost) for event in events):
             self._state = _State.LOST
             return events
-        return events + self._replies.on_deadline(now) + self._clips.on_deadline(now)
+        return events + self._replies.on_deadline(now) + self._clips.on_deadline(now) + self._analyses.on_deadline(now)
 
     # ---- out
 
@@ -150,9 +157,9 @@ class Conversation:
         if self._state is _State.LOST:
             return None
         due = self._replies.deadline()
-        clips_due = self._clips.deadline()
-        if clips_due is not None and (due is None or clips_due < due):
-            due = clips_due
+        for other_due in (self._clips.deadline(), self._analyses.deadline()):
+            if other_due is not None and (due is None or other_due < due):
+                due = other_due
         if self._state is not _State.READY and (due is None or self._ready_due < due):
             due = self._ready_due
         return self._news_at if self._news else due
@@ -179,7 +186,14 @@ class Conversation:
         held, self._held = self._held, []
         for command in held:
             self._perform(command, now)
-        return [ports.ModelReady(event.expires_at or self._expires_at)]
+        return [ports.ModelReady(self._expires_in_s(event.expires_at or self._expires_at, now))]
+
+    def _expires_in_s(self, expires_at: float | None, now: float) -> float | None:
+        """How long the session has to live; None if that is not told, or clocks do not agree."""
+        if expires_at is None or self._unix_at_zero is None:
+            return None
+        left_s = expires_at - self._unix_at_zero - now
+        return left_s if 0 < left_s <= _LONGEST_LIFE_S else None
 
     def _hold(self, command: ModelCommand, now: float) -> None:
         self._held.append(command)
@@ -226,6 +240,8 @@ class Conversation:
                 put(client_events.commit_audio)
             case ports.RenderClip():
                 self._tell(self._clips.render(command, now), now)
+            case ports.Analyse():
+                self._tell(self._analyses.ask(command, now), now)
 
     def _tell(self, events: list[ModelEvent], now: float) -> None:
         self._news += events
@@ -235,6 +251,9 @@ class Conversation:
 
     def _on_created(self, event: wire.ResponseCreated, now: float) -> list[ModelEvent]:
         out_of_band = not event.in_conversation and "reply" not in event.metadata
+        if self._analyses.expects(event) and not self._clips.expects(event):
+            self._analyses.on_created(event)
+            return []
         if "clip" in event.metadata or out_of_band:
             self._clips.on_created(event)
             return []
@@ -243,6 +262,8 @@ class Conversation:
     def _on_done(self, event: wire.ResponseDone, now: float) -> list[ModelEvent]:
         if self._clips.owns(event.response_id) or "clip" in event.metadata:
             events = self._clips.on_done(event, now)
+        elif self._analyses.owns(event):
+            events = self._analyses.on_done(event)
         else:
             events = self._replies.on_done(event, now)
         if event.error_code in FATAL_CODES:
@@ -265,6 +286,8 @@ class Conversation:
         events = self._replies.on_error(error, now)
         if events is None:
             events = self._clips.on_error(error, now)
+        if events is None:
+            events = self._analyses.on_error(error)
         return events or []
 
     def _on_update_refused(self, error: wire.ErrorReported) -> list[ModelEvent]:

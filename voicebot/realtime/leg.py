@@ -10,8 +10,9 @@ import asyncio
 import logging
 import re
 import ssl
+import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as open_websocket
@@ -56,6 +57,7 @@ async def connect(
     open_timeout_s: float = 10.0,
     write_timeout_s: float = 5.0,
     limits: Limits | None = None,
+    unix_now: Callable[[], float] = time.time,
     call_sid: str = "-",
 ) -> RealtimeLeg:
     """Open a session and configure it; the first event of the leg is `ModelReady`.
@@ -67,6 +69,7 @@ async def connect(
         open_timeout_s: bound of everything up to the configured session.
         write_timeout_s: how long the server may take no bytes before it is given up.
         limits: bounds of the conversation.
+        unix_now: the time of day (unix seconds), by which the session's end is told.
         call_sid: stands in every line that is logged.
 
     Raises:
@@ -90,7 +93,8 @@ async def connect(
                 max_queue=_MAX_BUFFERED_EVENTS,
                 logger=_socket_log,
             )
-            conversation = Conversation(config, asyncio.get_running_loop().time(), limits)
+            now = asyncio.get_running_loop().time()
+            conversation = Conversation(config, now, limits, unix_now=unix_now())
             leg = RealtimeLeg(connection, conversation, write_timeout_s=write_timeout_s, call_sid=call_sid)
             try:
                 await leg._configure()

@@ -23,5 +23,7 @@ class Limits:
     clip_audio_s: float = 60.0  # of audio in one clip
     clips_at_once: int = 4
     clips_waiting: int = 64
+    analysis_s: float = 15.0  # for one look back at the conversation
+    analysis_tokens: int = 2_048  # of its answer
     held_audio_s: float = 10.0  # of the caller's audio, before the session is configured
     held_commands: int = 2_000  # of everything, before the session is configured
