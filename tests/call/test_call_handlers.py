@@ -24,6 +24,7 @@ from voicebot.engine.entries import (
     EvidenceWeighed,
     ObservationConfirmed,
     ObservationDeclined,
+    ObservationFilled,
     ObservationRecorded,
     ObservationWithdrawn,
     PhaseEntered,
@@ -129,6 +130,11 @@ async def a_moment() -> None:
         ),
         (ObservationDeclined("day", "no", 1), "observation", {"name": "day", "value": None, "state": "declined"}),
         (ObservationConfirmed("name", "yes", 2), "observation", {"name": "name", "value": "Ada", "state": "agreed"}),
+        (
+            ObservationFilled("day", "2026-03-02", "today", 1, "confirmed", 1.0),
+            "observation",
+            {"name": "day", "value": "2026-03-02", "state": "filled_after"},
+        ),
         (
             ObservationWithdrawn("day", "contradicted"),
             "observation",

@@ -82,6 +82,7 @@ class Call:
         clips: ClipCache | None = None,
         *,
         of: Flow | None = None,
+        passes_on: bool = False,
         **limits: object,
     ) -> None:
         context = CallContext("CA0", "+15550100000", "+15550199999", datetime(2026, 1, 2, tzinfo=UTC))
@@ -90,6 +91,7 @@ class Call:
             audio_format=AudioFormat.PCM16_24K,
             clips=clips or ClipCache(),
             model="m",
+            passes_on=passes_on,
         )
         self.now = 100.0
         self.done: list[Effect] = []
@@ -933,10 +935,13 @@ def test_what_is_recorded_during_the_hang_up_counts() -> None:
     assert call.all(Finish) == [Finish("caller_hung_up")]
 
 
-def test_lost_leg_is_named() -> None:
+def test_lost_leg_leaves_the_call_to_whoever_gets_the_next_one() -> None:
     call = talking()
-    call.feed(ports.CallerLeft("lost"))
-    assert call.all(Finish) == [Finish("connection_lost")]
+    effects = call.feed(ports.CallerLeft("lost"))
+    assert kinds(effects) == ["CloseLeg", "LetGo"]
+    assert call.done[-3] == Journal(entries.LegLost(), durable=True)
+    assert call.all(Finish) == [] and call.core.deadline() is None
+    assert call.feed(ports.ModelLost("the connection broke", True)) == []
 
 
 def test_call_that_never_connects_is_abandoned() -> None:
@@ -1146,15 +1151,39 @@ def finished(call: Call) -> str:
     return end.reason
 
 
-@pytest.mark.parametrize("how", ["hangup", "lost"])
 @pytest.mark.parametrize("moment", AT_WORK, ids=lambda moment: moment.__name__)
-def test_caller_may_leave_at_any_moment(moment: Callable[[], Call], how: Literal["hangup", "lost"]) -> None:
+def test_caller_may_leave_at_any_moment(moment: Callable[[], Call]) -> None:
     call = moment()
-    effects = call.feed(ports.CallerLeft(how))
+    effects = call.feed(ports.CallerLeft("hangup"))
     assert "CloseLeg" in kinds(effects)
     assert ("CommitAudio" in kinds(effects)) is (moment in (speaking, spoken, interrupted))
+    assert call.entries(entries.LineClosed) == []
     call.wait(FAREWELL_LIMIT_S)
-    assert finished(call) == ("caller_hung_up" if how == "hangup" else "connection_lost")
+    assert finished(call) == "caller_hung_up"
+
+
+@pytest.mark.parametrize("moment", AT_WORK, ids=lambda moment: moment.__name__)
+def test_stream_may_be_lost_at_any_moment(moment: Callable[[], Call]) -> None:
+    call = moment()
+    call.feed(ports.CallerLeft("lost"))
+    assert kinds(call.done)[-2:] == ["CloseLeg", "LetGo"]
+    assert call.entries(entries.LegLost) == [entries.LegLost()]
+    assert call.entries(entries.CallEnded) == [] and call.entries(entries.LineClosed) == []
+
+
+@pytest.mark.parametrize("moment", [prepared, *AT_WORK], ids=lambda moment: moment.__name__)
+def test_call_may_be_handed_over_at_any_moment(moment: Callable[[], Call]) -> None:
+    call = moment()
+    call.done += call.core.hand_over(call.now)
+    assert kinds(call.done)[-2:] == ["CloseLeg", "LetGo"]
+    assert call.done[-3] == Journal(entries.HandedOver(), durable=True)
+    assert call.core.hand_over(call.now) == []
+
+
+@pytest.mark.parametrize("moment", [at_goodbye, closing, leaving], ids=lambda moment: moment.__name__)
+def test_call_that_is_ending_is_not_handed_over(moment: Callable[[], Call]) -> None:
+    call = moment()
+    assert call.core.hand_over(call.now) == []
 
 
 @pytest.mark.parametrize("moment", [at_goodbye, closing], ids=lambda moment: moment.__name__)
@@ -1574,6 +1603,7 @@ class World:
         self.speaking = self.stopped = False
         self.rendering, self.words_due = [], []
         self.feed(ports.ModelLost("the connection broke", bool(self.choose(4))))
+        self.must = self.must and self.reconnecting  # else an apology is all that is still said
 
     def reconnect(self) -> None:
         self.lost = self.reconnecting = False

@@ -8,7 +8,7 @@ from voicebot.audio.formats import AudioFormat
 from voicebot.call.clips import ClipCache
 from voicebot.call.ports import ClipRendered, RenderClip
 from voicebot.call.statements import Statements, apology_of, ready_words
-from voicebot.flow import After, AskAgain, Flow, HangUp, Limits, Phase, Rule, Say, To, tool
+from voicebot.flow import After, AskAgain, Flow, HangUp, Limits, Phase, Rule, Say, To, Voicemail, tool
 
 HELLO, LAW = Say("Hello there."), Say("This call is recorded.", interruptible=False)
 
@@ -120,12 +120,18 @@ def test_words_that_may_be_needed_at_once_are_listed() -> None:
         ],
     )
     said = [say.text for say in ready_words(chosen)]
-    assert said == ["Sorry.", "Still there?", "One moment.", "I am writing it down.", "It is warm."]
+    in_need = ["Sorry.", "One moment, please.", "Sorry, we were cut off for a moment."]
+    assert said == [*in_need, "Still there?", "One moment.", "I am writing it down.", "It is warm."]
 
 
 @pytest.mark.parametrize(
     ("given", "begins"),
-    [({}, "I am sorry"), ({"languages": ["it"]}, "Mi dispiace"), ({"apology": "Oh dear."}, "Oh dear.")],
+    [
+        ({}, "I am sorry"),
+        ({"languages": ["it"]}, "Mi dispiace"),
+        ({"apology": "Oh dear."}, "Oh dear."),
+        ({"apology": "Oh dear.", "fallback": [Voicemail()]}, "Oh dear."),
+    ],
 )
 def test_apology_is_the_flows_or_ours_in_its_language(given: dict[str, object], begins: str) -> None:
     apology = apology_of(flow(**given))
@@ -134,3 +140,7 @@ def test_apology_is_the_flows_or_ours_in_its_language(given: dict[str, object], 
 
 def test_language_we_have_no_apology_in_gets_none() -> None:
     assert apology_of(flow(languages=["fi"])) is None
+
+
+def test_nobody_is_asked_to_call_again_where_there_is_a_way_out() -> None:
+    assert apology_of(flow(fallback=[Voicemail()])) is None

@@ -17,7 +17,9 @@ def test_entries_are_numbered_timed_and_told_in_order() -> None:
     told: list[tuple[Entry, datetime]] = []
 
     async def play() -> None:
-        journal = CallJournal(CALL_SID, FakeJournal(), lambda: START, lambda entry, at: told.append((entry, at)))
+        journal = CallJournal(
+            CALL_SID, FakeJournal(), lambda: START, lambda entry, at: told.append((entry, at)), attempt=1
+        )
         await asyncio.sleep(1.5)
         effects: list[Effect] = [
             Journal(KeyPress("1"), durable=True),
@@ -40,12 +42,13 @@ def test_entries_are_numbered_timed_and_told_in_order() -> None:
 def test_what_a_store_does_not_take_is_kept() -> None:
     async def play() -> None:
         store = FakeJournal()
-        journal = CallJournal(CALL_SID, store, lambda: START, None)
+        journal = CallJournal(CALL_SID, store, lambda: START, None, attempt=2)
         for digit, down in (("1", False), ("2", True), ("3", False)):
             store.down = down
             await journal.write([Line(journal.entry(KeyPress(digit)), durable=digit == "3")])
         assert [entry.sequence for entry in store.entries] == [1, 3]
         assert [entry.sequence for entry in journal.unwritten] == [2]
         assert store.durable == [3]
+        assert store.attempts == {2}
 
     run_virtual(play())

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 
 import pytest
+import uvloop
 
 from tests.fakes import CALL_SID, START, FakeCore, FakeJournal, FakeLeg, FakeModel
 from voicebot.audio.formats import AudioFormat
@@ -37,7 +38,8 @@ from voicebot.call.ports import (
     ReplyWords,
     ToolCall,
 )
-from voicebot.call.session import CONNECT_DELAYS_S, HELD_COMMANDS, CallSession
+from voicebot.call.retry import DIALLING_S
+from voicebot.call.session import HELD_COMMANDS, CallSession
 from voicebot.engine.engine import PhaseEngine
 from voicebot.engine.entries import PhaseEntered
 from voicebot.engine.events import CallContext, ToolFinished
@@ -88,6 +90,7 @@ class Call:
             self.core,  # type: ignore[arg-type]
             OPENED,
             call_sid=CALL_SID,
+            attempt=1,
             store=self.journal,
             connect_model=self._reach,
             tools={one.name: one for one in tools},
@@ -321,7 +324,7 @@ async def test_model_is_tried_again_while_the_phone_rings() -> None:
     call = Call(reaches=[unavailable(), unavailable(), model])
     model.tell(ModelReady())
     await asyncio.sleep(2)
-    assert call.tried_at == pytest.approx([0, CONNECT_DELAYS_S[0], sum(CONNECT_DELAYS_S)])
+    assert call.tried_at == pytest.approx([0, DIALLING_S[0], sum(DIALLING_S)])
     assert [event for _, event in call.fake.seen] == [ModelReady()]
     await call.connected()
     await call.hung_up()
@@ -505,6 +508,30 @@ async def test_deadlines_fire_when_they_are_due() -> None:
     await asyncio.sleep(20)
     assert fired == pytest.approx([5, 6, 7])
     await call.hung_up()
+
+
+def test_deadline_that_has_passed_is_one_on_any_loop() -> None:
+    """uvloop gives what is due at once a handle that knows no time."""
+
+    async def play() -> None:
+        call, fired = await Call().connected(), asyncio.Event()
+
+        def once(at: float) -> list[Effect]:
+            fired.set()
+            call.fake.due = None
+            return []
+
+        call.fake.on_due = once
+        call.fake.answers[KeyPressed] = lambda event: []
+        call.fake.due = now() - 1
+        for _ in range(5):
+            call.leg.tell(KeyPressed("1"))
+        async with asyncio.timeout(20):
+            await fired.wait()
+        await call.hung_up()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(play())
 
 
 @virtual
@@ -925,14 +952,20 @@ class Order(Observations):
     dish: str = ask("what they would like")
 
 
-def real_core(*tools: Tool) -> CallCore:
+def real_core(*tools: Tool, passes_on: bool = False) -> CallCore:
     flow = Flow(
         goal="Take an order.",
         observations=Order,
         phases=[Phase("order", instructions="Take the order.", tools=list(tools))],
     )
     context = CallContext(CALL_SID, "+15550123456", "+15550100000", START)
-    return CallCore(PhaseEngine(flow, context), audio_format=AudioFormat.PCMU_8K, clips=ClipCache(), model="m")
+    return CallCore(
+        PhaseEngine(flow, context),
+        audio_format=AudioFormat.PCMU_8K,
+        clips=ClipCache(),
+        model="m",
+        passes_on=passes_on,
+    )
 
 
 async def says(model: FakeModel, reply_id: str, item_id: str, text: str) -> None:
@@ -986,3 +1019,24 @@ async def test_real_call_greets_before_anybody_speaks() -> None:
     assert any(isinstance(command, PlayAudio) for command in call.leg.sent)
     await call.hung_up()
     assert json.loads(next(e.body for e in call.journal.entries if e.kind == "bot_said"))["text"] == "Good evening!"
+
+
+@virtual
+async def test_handlers_hear_of_the_end_where_the_phone_line_goes_on() -> None:
+    told: list[str] = []
+
+    @handler("end")
+    def note(event: CallEvent, control: CallControl) -> None:
+        told.append(str(event.facts["reason"]))
+
+    call = Call(real_core(passes_on=True), reaches=[unavailable()] * 3, handlers=[note])
+    assert call.session.handlers is not None
+    handlers = asyncio.create_task(call.session.handlers.run())
+    await asyncio.sleep(2)
+    await call.connected()
+    async with asyncio.timeout(5):
+        await call.running
+    await handlers
+    assert told == ["model_failed"]
+    assert (call.session.ended_reason, call.session.ending, call.session.let_go) == (None, "model_failed", True)
+    assert "line_closed" in call.journal.kinds and "call_ended" not in call.journal.kinds

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from difflib import SequenceMatcher
 
 from voicebot.audio.formats import AudioFormat
@@ -22,8 +22,11 @@ _SOUNDS_ALIKE = 0.75  # share of equal letters: "Rossi" and "Rosi", "Mayer" and 
 class ClipCache:
     """Rendered statements by key, the least recently used dropped past `max_bytes`."""
 
-    def __init__(self, max_bytes: int = _MAX_BYTES) -> None:
-        self._max_bytes = max_bytes
+    def __init__(
+        self, max_bytes: int = _MAX_BYTES, *, rendered: Callable[[str, bytes], None] = lambda key, payload: None
+    ) -> None:
+        """`rendered` is told of every new clip; it must not wait."""
+        self._max_bytes, self._rendered = max_bytes, rendered
         self._held_bytes = 0
         self._clips: OrderedDict[str, bytes] = OrderedDict()
 
@@ -34,6 +37,12 @@ class ClipCache:
         return self._clips.get(key)
 
     def put(self, key: str, payload: bytes) -> None:
+        """Keep a clip that was rendered just now."""
+        self._rendered(key, payload)
+        self.recall(key, payload)
+
+    def recall(self, key: str, payload: bytes) -> None:
+        """Keep a clip that was rendered before, elsewhere."""
         if len(payload) > self._max_bytes:
             return
         self._held_bytes += len(payload) - len(self._clips.pop(key, b""))

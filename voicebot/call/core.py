@@ -13,8 +13,15 @@ it, and truncates each item to what the ledger says was heard. A statement that 
 *Phases.* What the engine decides about a response's calls goes out together: answers, new instructions, one reply that
 repeats them. A reply is asked for only after the one before it has ended, so none runs on the last phase's words.
 
+*The model's absence.* A model's connection may break, or end soon (`contact`). Until another one is there nothing is
+said to it but the caller's audio, which waits; then it is told from memory what was heard and done (`memory`). Who
+waits too long for a word hears one that was rendered before.
+
 *The end.* A goodbye is heard before the line is closed (bounded). After that, or when the caller has hung up, the turn
-under way is committed and its transcript waited for (bounded). `Finish` is the last effect ever.
+under way is committed and its transcript waited for (bounded). Then the model looks back at the call, if the flow wants
+that (bounded, see `analysis`). `Finish` is the last effect ever; or `LetGo`, when the caller's stream is lost or the
+process stops: then the call is not over, and goes on from its journal (`resume`). A call whose model is gone is let go,
+too, if the phone line takes the caller elsewhere then (`passes_on`): what comes of that ends the call.
 """
 
 from __future__ import annotations
@@ -32,21 +39,22 @@ from voicebot.engine.events import ToolFinished
 from voicebot.flow.model import Say
 
 from . import entries, ports
+from .analysis import ANALYSIS_LIMIT_S, ClosingAnalysis
 from .clips import ClipCache
+from .contact import Contact
 from .entries import Entry
 from .memory import Memory
+from .past import Past
+from .patience import Patience
 from .playback import Playback
 from .speaker import Ended, Speaker
-from .statements import Statements, apology_of, ready_words
+from .statements import Statements, apology_of, hold_words, ready_words, words_of_return
 
 CLOSING_LIMIT_S = 20.0  # from the decision to end until the goodbye must be on the line
 GOODBYE_LIMIT_S = 60.0  # from the decision to end, for a goodbye that is being heard
 COMMIT_LIMIT_S = 3.0  # from the end of the caller's speech until the model must have closed the turn
 FAREWELL_LIMIT_S = 3.0  # the longest wait for the last turn's words after the line is closed
 RETRY_DELAYS_S = (0.3, 1.0, 2.5)  # before asking again for a reply that failed
-FILLER_AFTER_S = 1.2  # silence while a tool works, before its filler is said
-RECONNECT_LIMIT_S = 12.0  # for another connection to the model, while the caller waits
-RECONNECTIONS = 4  # in one call
 
 
 class Stage(Enum):
@@ -55,7 +63,7 @@ class Stage(Enum):
     PREPARING = "preparing"  # the webhook was answered; the caller's stream is not here yet
     TALKING = "talking"
     CLOSING = "closing"  # only the goodbye is still to be heard
-    LEAVING = "leaving"  # the line is closed; the last turn's words are waited for
+    LEAVING = "leaving"  # the line is closed; the last turn's words are waited for, and the look back at the call
     ENDED = "ended"
 
 
@@ -98,7 +106,7 @@ class EndWanted:
 
 @dataclass(frozen=True, slots=True)
 class ReconnectModel:
-    """Open another connection to the model; it begins with `ModelReady`, or is lost at once."""
+    """Give up the connection to the model, and open another; it begins with `ModelReady`, or is lost at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +116,25 @@ class Finish:
     reason: EndedReason
 
 
-Effect = ports.LegCommand | ports.ModelCommand | Journal | StartTool | ReconnectModel | Finish
+@dataclass(frozen=True, slots=True)
+class LetGo:
+    """The call is not over, but nothing more of it happens here."""
+
+
+Effect = ports.LegCommand | ports.ModelCommand | Journal | StartTool | ReconnectModel | Finish | LetGo
 Event = ports.CallerEvent | ports.ModelEvent | ToolFinished | SayWanted | NoteWanted | EndWanted
 
-_DURABLE = (entries.CallOpened, PhaseEntered, ToolStarted, ClosingBegan, entries.CallEnded)
+_DURABLE = (
+    entries.CallOpened,
+    entries.CallTakenOver,
+    PhaseEntered,
+    ToolStarted,
+    ClosingBegan,
+    entries.LegLost,
+    entries.HandedOver,
+    entries.LineClosed,
+    entries.CallEnded,
+)
 
 
 @dataclass(slots=True)
@@ -134,9 +157,24 @@ class _Unanswered:
 class CallCore:
     """One call. Feed it events with `handle`, call `on_deadline` at `deadline()`, perform what it returns in order."""
 
-    def __init__(self, engine: PhaseEngine, *, audio_format: AudioFormat, clips: ClipCache, model: str) -> None:
+    def __init__(
+        self,
+        engine: PhaseEngine,
+        *,
+        audio_format: AudioFormat,
+        clips: ClipCache,
+        model: str,
+        past: Past | None = None,
+        passes_on: bool = False,
+    ) -> None:
+        """
+        Args:
+            past: what happened before, when the call was in other hands; `resume` goes on from it.
+            passes_on: the phone line takes the caller elsewhere when the model is gone.
+        """
         self.engine = engine
         self.stage = Stage.PREPARING
+        self.left_by_caller = False  # the line was not closed by us
         self.speaker = Speaker(audio_format, Playback())
         self._model = model
         self._out: list[Effect] = []
@@ -150,26 +188,26 @@ class CallCore:
 
         self._notes: list[str] = []  # for the model, before the next reply
         self._statements = Statements(engine.flow, clips, model=model, audio_format=audio_format)  # go before any reply
-        self._busy_since: float | None = None  # a tool is at work, and its filler was not said
+        self._patience = Patience()
         self._prepared = False  # the exact words that may be needed at once are rendered, or about to be
 
         self._caller_speaking = False
         self._turn_cut = False  # the caller's turn was closed because their time was over
-        self._written = 0  # the caller's turns in text
         self._speech_stopped_at: float | None = None  # of the turn that is not closed yet
         self._unanswered: _Unanswered | None = None
         self._transcripts_due: set[str] = set()
         self._rung = 0
         self._silent_from = 0.0
 
-        self._memory = Memory()  # what a new connection to the model must be told
-        self._model_known = False  # a model was there
-        self._model_gone = False
-        self._model_gone_at = 0.0
-        self._reconnections = 0
+        self._past, self._passes_on = past, passes_on
+        self._contact = Contact(resumed=past is not None)
+        self._memory = Memory.of(entry for _, entry in past.lines) if past else Memory()  # for a model that is new here
         self._reason: EndedReason | None = None
         self._close_by: float | None = None
         self._close_at_last = 0.0
+        self._line_closed_at = 0.0
+        self._unheard: list[ports.Truncate] = []  # what the closing line cut, for a model that looks back at the call
+        self._analysis = ClosingAnalysis(engine)
 
     @property
     def reason(self) -> EndedReason | None:
@@ -189,10 +227,11 @@ class CallCore:
             self._silence_due(),
             self._commit_due(),
             self._filler_due(),
-            self._reconnect_due(),
+            self._hold_due(),
+            self._roll_over_due(),
         ]
         if self.stage is Stage.TALKING:
-            due.append(self.engine.deadline())
+            due += [self.engine.deadline(), self._contact.give_up_at()]
         return min((at for at in due if at is not None), default=None)
 
     def on_deadline(self, now: float) -> list[Effect]:
@@ -211,7 +250,11 @@ class CallCore:
             self._perform(self.engine.on_deadline(now), now)
             self._climb_silence_ladder(now)
             self._bridge(now)
-        if (due := self._reconnect_due()) is not None and now >= due:
+            self._hold(now)
+            self._roll_over(now)
+        give_up_at = self._contact.give_up_at()
+        if self.stage is Stage.TALKING and give_up_at is not None and now >= give_up_at:
+            self._contact.give_up()
             self._apologise(now)
         if self._close_by is not None and now >= self._close_by:
             self._leave_or_end(now)
@@ -241,29 +284,69 @@ class CallCore:
 
     def _filler_due(self) -> float | None:
         """When a tool that is at work needs words for the caller who waits."""
-        if self._busy_since is None or self.stage is not Stage.TALKING or self._caller_speaking:
+        if self.stage is not Stage.TALKING or self._caller_speaking or not self.engine.fillers():
             return None
-        if self._statements.waiting or self.speaker.playback.playing or not self.engine.fillers():
+        if self._statements.waiting or self.speaker.playback.playing:
             return None
-        return max(self._busy_since, self.speaker.playback.quiet_since or 0.0) + FILLER_AFTER_S
+        return self._patience.filler_due(self.speaker.playback.quiet_since)
 
     def _bridge(self, now: float) -> None:
         due = self._filler_due()
         if due is not None and now >= due:
-            self._busy_since = None
+            self._patience.filled()
             self._statements.add(Say(self.engine.fillers()[0]), filler=True)
 
-    def _watch_tools(self, now: float) -> None:
-        """Note when tools begin to work; once none does, words that were to bridge the wait are not needed."""
+    def _watch_wait(self, now: float) -> None:
+        """Note what the caller waits for; once no tool works, words that were to bridge the wait are not needed."""
         if not self.engine.busy:
-            self._busy_since = None
             self._statements.drop_fillers()
-        elif self._busy_since is None and not self._statements.bridging:
-            self._busy_since = now
+        reply, about_to_be = self._reply, self._statements.waiting
+        owes = self._owed is not None or self._contact.returning
+        if reply is not None:
+            owes = not (reply.audible or reply.cancelled)
+        if about_to_be and self._contact.returning:  # what only the next model can render is no word yet
+            about_to_be = not self._statements.held_up
+        spoken = self.speaker.playback.playing or about_to_be or self._caller_speaking or self.engine.busy
+        self._patience.watch(
+            now,
+            tools=self.engine.busy,
+            bridged=self._statements.bridging,
+            silent=self.stage is Stage.TALKING and owes and not spoken,
+            heard=reply is not None and reply.audible,
+        )
 
-    def _reconnect_due(self) -> float | None:
-        """When the wait for another connection to the model is over."""
-        return self._model_gone_at + RECONNECT_LIMIT_S if self._model_gone and self.stage is Stage.TALKING else None
+    def _hold_due(self) -> float | None:
+        """When the caller must hear a word, since the model has none."""
+        due = self._patience.hold_due() if self.stage is Stage.TALKING else None
+        words = hold_words(self.engine.flow) if due is not None else None
+        return due if words is not None and self._statements.payload(words) is not None else None
+
+    def _hold(self, now: float) -> None:
+        due, words = self._hold_due(), hold_words(self.engine.flow)
+        if due is not None and now >= due and words is not None:
+            self._patience.held()
+            self._statements.add_first(words)
+
+    def _roll_over_due(self) -> float | None:
+        if self.stage is not Stage.TALKING:
+            return None
+        return self._contact.roll_over_at(quiet=self._quiet)
+
+    @property
+    def _quiet(self) -> bool:
+        """Whether nobody speaks or is about to, nothing is at work, and the model owes no words of the caller."""
+        to_say = self._owed is not None or self._reply is not None or self._statements.waiting
+        to_come = self._caller_speaking or self._transcripts_due or self.engine.busy
+        return not (to_say or to_come or self.speaker.playback.playing)
+
+    def _roll_over(self, now: float) -> None:
+        """The model's session ends soon: go on with another one."""
+        due = self._roll_over_due()
+        if due is None or now < due:
+            return
+        self._without_model(entries.ModelGone("its session ends soon", True, planned=True), now)
+        self._contact.roll_over(now)
+        self._out.append(ReconnectModel())
 
     # ---- life -----------------------------------------------------------------------------------------------------
 
@@ -281,10 +364,62 @@ class CallCore:
             return []
         self.stage, self._silent_from = Stage.TALKING, now
         self._journal(entries.CallerConnected(stream_sid))
-        self._perform(self.engine.handle(engine_events.CallStarted(), now), now)
-        if self._model_gone:
+        if self._past is not None and self.engine.state.steps:
+            self._go_on(self._past, now)
+        else:
+            self._perform(self.engine.handle(engine_events.CallStarted(), now), now)
+        self._contact.wait(now)
+        if self._contact.gone:
             self._leave("model_failed", now)
         return self._drain(now)
+
+    def resume(self, attempt: int, now: float) -> list[Effect]:
+        """Take the call over from whoever had it, as `past` tells; instead of `prepare`, and before `connect`.
+
+        Args:
+            attempt: the number of the owners so far.
+            now: the moment to which `past.at_ms` counts.
+
+        Raises:
+            KeyError, ValidationError: the journal does not fit the flow.
+        """
+        past = self._past
+        if past is None:
+            raise RuntimeError("a call is resumed from its past, which was not given")
+        began = now - past.at_ms / 1000
+        answered_ms = past.answered_ms
+        if answered_ms is not None:
+            told = ((began + at_ms / 1000, entry) for at_ms, entry in past.engine_entries)
+            self.engine.restore(told, began + answered_ms / 1000)
+        self._journal(entries.CallTakenOver(attempt))
+        opening = self.engine.flow.opening
+        said = [opening] if opening is not None and past.needs_opening(opening) else []
+        self._statements.render([*said, *ready_words(self.engine.flow)])
+        return self._drain(now)
+
+    def _go_on(self, past: Past, now: float) -> None:
+        """The caller is back: a word about the interruption, then on where the call was."""
+        opening = self.engine.flow.opening
+        if opening is not None and past.needs_opening(opening):
+            self._statements.add(opening)
+        elif (words := words_of_return(self.engine.flow)) is not None:
+            self._statements.add(words)
+        self._perform(self.engine.handle(engine_events.CallResumed(), now), now)
+        if self.stage is Stage.TALKING:
+            self._owe(_ANSWER_AFTER_RETURN if past.caller_waits else _ASK_AFTER_RETURN)
+
+    def hand_over(self, now: float) -> list[Effect]:
+        """This process stops: let the call go on in another one, if it is one that can."""
+        if self.stage in (Stage.PREPARING, Stage.TALKING):
+            self._let_go(entries.HandedOver(), now)
+        return self._drain(now)
+
+    def _let_go(self, why: entries.LegLost | entries.HandedOver, now: float) -> None:
+        for ended in self.speaker.cut(now):
+            self._utterance_ended(ended, now)
+        self._journal(why)
+        self.stage = Stage.ENDED
+        self._out += [ports.CloseLeg(), LetGo()]
 
     def abandon(self, reason: EndedReason, now: float) -> list[Effect]:
         """End at once, whatever is under way."""
@@ -302,6 +437,8 @@ class CallCore:
         return self._drain(now)
 
     def _take(self, event: Event, now: float) -> None:
+        if self._contact.gone and isinstance(event, _FROM_MODEL):  # one that came too late
+            return
         match event:
             case ports.ReplyAudio():
                 self._reply_audio(event, now)
@@ -352,10 +489,12 @@ class CallCore:
                     self._perform(self.engine.handle(engine_events.KeyPressed(digit), now), now)
             case ports.CallerWrote(text=text):
                 self._caller_wrote(text, now)
+            case ports.Analysed() | ports.AnalysisFailed():
+                self._analysed(event, now)
             case ports.CallerLeft(reason=reason):
                 self._caller_left(reason, now)
-            case ports.ModelReady():
-                self._model_ready(now)
+            case ports.ModelReady(expires_in_s=expires_in_s):
+                self._model_ready(expires_in_s, now)
             case ports.ModelLost():
                 self._model_lost(event, now)
             case ports.ReplyStarted() | ports.ConfigurationRejected() | ports.CallerAudio():
@@ -408,8 +547,7 @@ class CallCore:
             return
         if not self.speaker.uninterruptible:
             self._barge_in(now)
-        self._written += 1
-        item_id = f"written-{self._written}"
+        item_id = f"written-{self.engine.state.turn + 1}"
         self._out.append(ports.InsertHeard(text))
         self._rung, self._silent_from = 0, now
         self._memory.turn(item_id)
@@ -420,8 +558,10 @@ class CallCore:
         self._owe()
 
     def _caller_left(self, how: str, now: float) -> None:
-        if self.stage in _AUDIBLE:
-            self._leave("caller_hung_up" if how == "hangup" else "connection_lost", now)
+        if self.stage is Stage.TALKING and how == "lost":
+            self._let_go(entries.LegLost(), now)
+        elif self.stage in _AUDIBLE:
+            self._leave("caller_hung_up" if how == "hangup" else "connection_lost", now, by_caller=True)
 
     # ---- the model's replies --------------------------------------------------------------------------------------
 
@@ -431,10 +571,10 @@ class CallCore:
 
     def _settle(self, now: float) -> None:
         """Say what is to be said next, if nothing stands in the way; close the line when all has been heard."""
-        self._watch_tools(now)
+        self._watch_wait(now)
         if self.stage is Stage.LEAVING:
             if not (self._caller_speaking or self._transcripts_due or self._reply or self.engine.busy):
-                self._end(self._reason or "caller_hung_up", now)
+                self._look_back_or_end(now)
             return
         if self.stage not in _AUDIBLE:
             return
@@ -442,7 +582,7 @@ class CallCore:
         if self._statements.waiting or self._reply is not None or self._caller_speaking or self._retry_at is not None:
             return
         if self._owed is not None:
-            if not (self.engine.busy or self._model_gone or self.engine.leaves_when_heard):
+            if not (self.engine.busy or self._contact.absent or self.engine.leaves_when_heard):
                 self._ask_reply(self._owed, now)
         elif self.stage is Stage.CLOSING and not self.speaker.playback.playing:
             self._leave(self._reason or "completed", now)
@@ -525,31 +665,31 @@ class CallCore:
     # ---- the model's connection -----------------------------------------------------------------------------------
 
     def _model_lost(self, event: ports.ModelLost, now: float) -> None:
-        """The model's connection broke: have another one, which is told all that was heard and done; bounded."""
-        self._journal(entries.ModelGone(event.reason, event.retryable))
+        """The model's connection broke, or another one could not be had; bounded."""
+        self._without_model(entries.ModelGone(event.reason, event.retryable), now)
+        if self.stage in (Stage.CLOSING, Stage.LEAVING):
+            self._contact.give_up()
+        elif self._contact.lost(now, retryable=event.retryable):
+            self._out.append(ReconnectModel())
+        if self._contact.gone and self.stage in _AUDIBLE:
+            self._apologise(now)
+
+    def _without_model(self, gone: entries.ModelGone, now: float) -> None:
+        """The model that was there is no more: nothing it was asked for will come."""
+        self._journal(gone)
         for item_id in sorted(self._transcripts_due):
             self._perform(self.engine.handle(engine_events.TranscriptMissed(item_id, "the model was lost"), now), now)
         self._transcripts_due.clear()
         self._out += self.speaker.model_lost()
-        may_return = event.retryable and self._model_known and not self._model_gone
-        unheard = self._caller_speaking
         if self._reply is not None and not self._reply.cancelled:
             self._owe()
-        self._model_gone, self._model_gone_at, self._reply, self._caller_speaking = True, now, None, False
-        self._speech_stopped_at = None
-        if self.stage is Stage.TALKING and may_return and self._reconnections < RECONNECTIONS:
-            self._reconnections += 1
-            self._out.append(ReconnectModel())
-            if unheard:
-                self._owe("The caller's last words were lost. Ask them to say it again.")
-        elif self.stage in _AUDIBLE:
-            self._apologise(now)
+        if self._caller_speaking and self.stage is Stage.TALKING:
+            self._owe(_SAY_IT_AGAIN)
+        self._reply, self._caller_speaking, self._speech_stopped_at = None, False, None
 
-    def _model_ready(self, now: float) -> None:
+    def _model_ready(self, expires_in_s: float | None, now: float) -> None:
         self._journal(entries.ModelConnected(self._model))
-        self._model_known = True
-        if self._model_gone:
-            self._model_gone = False
+        if self._contact.ready(now, expires_in_s):
             self._configure = False
             self._out.append(ports.Configure(self.engine.instructions(now), self.engine.tools()))
             self._out += self._memory.tell()
@@ -634,15 +774,23 @@ class CallCore:
             self._close_by = heard_by
         elif self.stage is Stage.CLOSING:
             self._leave(self._reason or "completed", now)
-        else:
+        elif self._analysis.under_way:
             self._end(self._reason or "caller_hung_up", now)
+        else:
+            self._look_back_or_end(now)
 
-    def _leave(self, reason: EndedReason, now: float) -> None:
+    def _leave(self, reason: EndedReason, now: float, *, by_caller: bool = False) -> None:
         """Close the line (harmless if it is gone), and wait shortly for the words and calls still under way."""
         self._reason = self._reason or reason
+        self.left_by_caller = by_caller
+        if not by_caller:  # written down before it is done: who finds the stream closed knows that nobody was lost
+            self._journal(entries.LineClosed(self._reason))
         for ended in self.speaker.cut(now):
+            if ended.truncatable:
+                self._unheard.append(ports.Truncate(ended.entry.item_id, ended.entry.heard_ms))
             self._utterance_ended(ended, now)
         self.stage, self._close_by = Stage.LEAVING, now + FAREWELL_LIMIT_S
+        self._line_closed_at = now
         self._owed, self._retry_at = None, None
         self._statements.drop()
         self._out.append(ports.CloseLeg())
@@ -653,8 +801,45 @@ class CallCore:
         if self.stage in _AUDIBLE:
             self._leave(reason, now)
         self.stage = Stage.ENDED
+        self._skip_analysis()
         self._journal(entries.CallEnded(reason))
         self._out.append(Finish(reason))
+
+    # ---- the look back at the call --------------------------------------------------------------------------------
+
+    def _look_back_or_end(self, now: float) -> None:
+        """Nothing more is waited for: have the model look back at the call if that is wanted, and end after it."""
+        if self._passes_on and self._reason == "model_failed" and not self.left_by_caller:
+            self._skip_analysis()
+            self.stage = Stage.ENDED
+            self._out.append(LetGo())
+            return
+        if self._analysis.under_way and self._contact.here:
+            return
+        asked = self._analysis.ask(now) if self._contact.here else None
+        if asked is None:
+            self._end(self._reason or "caller_hung_up", now)
+            return
+        self._close_by = self._line_closed_at + ANALYSIS_LIMIT_S
+        self._out += [ports.InsertSaid(text) for text in self.speaker.untold()]
+        if self._reply is None:  # else the item may still grow
+            self._out += self._unheard
+        self._out.append(asked)
+
+    def _analysed(self, event: ports.Analysed | ports.AnalysisFailed, now: float) -> None:
+        if event.usage is not None:
+            self._journal(_spent(event.usage))
+        for entry in self._analysis.take(event, now):
+            self._journal(entry)
+        if self.stage is Stage.LEAVING and now >= self._line_closed_at + FAREWELL_LIMIT_S:
+            self._end(self._reason or "caller_hung_up", now)  # what else was waited for is given up
+
+    def _skip_analysis(self) -> None:
+        """The call ends now, and the look back is not to be had any more, if it was not yet."""
+        late = "the model took too long" if self._analysis.under_way else "there was no time for it"
+        reason = late if self._contact.here else "the model was gone"
+        for entry in self._analysis.skip(reason):
+            self._journal(entry)
 
     def _journal(self, entry: Entry) -> None:
         self._out.append(Journal(entry, isinstance(entry, _DURABLE)))
@@ -665,12 +850,19 @@ class CallCore:
             self._out.append(ports.Configure(self.engine.instructions(now), self.engine.tools()))
         self._settle(now)
         effects, self._out = [*self._out, *self._statements.commands()], []
-        if self._model_gone:  # what it is to know stands in the memory
+        if self._contact.absent:  # what it is to know stands in the memory
             return [effect for effect in effects if not isinstance(effect, _MODEL) or type(effect) is ports.AppendAudio]
         return effects
 
 
+_SAY_IT_AGAIN = "The caller's last words were lost. Ask them to say it again."
+_ANSWER_AFTER_RETURN = "The connection is back, and the caller has been told so. Answer what the caller said last."
+_ASK_AFTER_RETURN = (
+    "The connection is back, and the caller has been told so. What they said meanwhile was lost: "
+    "ask your last question again, briefly."
+)
 _MODEL = get_args(ports.ModelCommand)
+_FROM_MODEL = tuple(kind for kind in get_args(ports.ModelEvent) if kind is not ports.ModelLost)
 _AUDIBLE = frozenset({Stage.TALKING, Stage.CLOSING})
 
 

@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import to_json
 
 from voicebot.engine.entries import EndedReason, EngineEntry
-from voicebot.errors import StoreError
+from voicebot.errors import JournalError
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +45,11 @@ class ModelConnected:
 
 @dataclass(frozen=True, slots=True)
 class ModelGone:
+    """The model's connection is no more. `planned`: it was given up for another one, before its session ended."""
+
     reason: str
     retryable: bool
+    planned: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +135,79 @@ class TokensSpent:
 
 
 @dataclass(frozen=True, slots=True)
+class CallAnalysed:
+    """The model has looked back at the call, or has not: then `reason` says why, and the rest is empty.
+
+    `arguments` is its answer in JSON text as it came: what it claims beside the summary is unchecked, and what holds of
+    it follows in entries of its own.
+    """
+
+    status: Literal["done", "skipped"]
+    summary: str | None = None
+    arguments: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CallTakenOver:
+    """Another process goes on with the call: it is the `attempt`-th that has it."""
+
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class LegLost:
+    """The caller's stream broke; the call goes on if the phone line asks for another one."""
+
+
+@dataclass(frozen=True, slots=True)
+class HandedOver:
+    """This process stops; another one is to go on with the call."""
+
+
+@dataclass(frozen=True, slots=True)
+class LineClosed:
+    """We are about to close the caller's stream on purpose: nobody is to go on with the call."""
+
+    reason: EndedReason
+
+
+@dataclass(frozen=True, slots=True)
+class PassedOn:
+    """The phone line takes the caller elsewhere, as the flow's `fallback` says: the `number`-th time in this call.
+
+    `target` is who is rung, None for a voicemail. What comes of it is known after `limit_s` at the latest, or never.
+    """
+
+    number: int
+    to: Literal["transfer", "voicemail"]
+    target: str | None
+    limit_s: float
+
+
+PassingStatus = Literal["completed", "busy", "no_answer", "failed", "canceled", "recorded", "empty"]
+
+
+@dataclass(frozen=True, slots=True)
+class PassingEnded:
+    """What came of it. `completed`: somebody was reached and the talk is over; `empty`: the caller left no message.
+
+    `duration_s` is that of the talk or of the recording; `recording_sid` and `recording_url` are Twilio's.
+    """
+
+    number: int
+    status: PassingStatus
+    duration_s: int | None = None
+    recording_sid: str | None = None
+    recording_url: str | None = None
+
+    @property
+    def done(self) -> bool:
+        """Whether the caller was served, so that no other way is to be taken."""
+        return self.status in ("completed", "recorded")
+
+
+@dataclass(frozen=True, slots=True)
 class CallEnded:
     reason: EndedReason
 
@@ -151,6 +227,13 @@ CallEntry = (
     | ReplyFailed
     | StatementNotRendered
     | TokensSpent
+    | CallAnalysed
+    | CallTakenOver
+    | LegLost
+    | HandedOver
+    | LineClosed
+    | PassedOn
+    | PassingEnded
     | CallEnded
 )
 
@@ -181,12 +264,12 @@ def read_entry(kind: str, body: str) -> Entry:
     """An entry from the store.
 
     Raises:
-        StoreError: the kind is unknown or the body does not fit it.
+        JournalError: the kind is unknown or the body does not fit it.
     """
     if kind not in _KINDS:
-        raise StoreError(f"a journal entry has the unknown kind {kind!r}; was it written by a newer version?")
+        raise JournalError(f"a journal entry has the unknown kind {kind!r}; was it written by a newer version?")
     try:
         entry: Entry = _adapter(kind).validate_json(body)
     except ValidationError as exc:
-        raise StoreError(f"a journal entry of kind {kind!r} is damaged") from exc
+        raise JournalError(f"a journal entry of kind {kind!r} is damaged") from exc
     return entry

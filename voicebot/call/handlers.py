@@ -193,6 +193,8 @@ def _facts(entry: Entry, engine: PhaseEngine) -> Iterator[tuple[EventKind, dict[
             yield "transcript", {"speaker": "bot", "text": text, "interrupted": interrupted}
         case engine_entries.ObservationRecorded(name=name, value=value):
             yield "observation", {"name": name, "value": value, "state": "recorded"}
+        case engine_entries.ObservationFilled(name=name, value=value):
+            yield "observation", {"name": name, "value": value, "state": "filled_after"}
         case engine_entries.ObservationDeclined(name=name):
             yield "observation", {"name": name, "value": None, "state": "declined"}
         case engine_entries.ObservationConfirmed(name=name):

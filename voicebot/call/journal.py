@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, TypeVar
 
-from voicebot.errors import StoreError
+from voicebot.errors import CallTakenError, StoreError
 from voicebot.store.contract import StoredEntry
 
 from .core import Journal
 from .entries import Entry, kind_of, write_entry
+from .past import Past
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +24,7 @@ Other = TypeVar("Other")
 class JournalStore(Protocol):
     """The part of the store that a running call writes to."""
 
-    async def append(self, call_sid: str, entries: Sequence[StoredEntry], *, durable: bool) -> None:
+    async def append(self, call_sid: str, entries: Sequence[StoredEntry], *, attempt: int, durable: bool) -> None:
         """Add to a call's journal; see the store's contract."""
         ...
 
@@ -45,13 +46,25 @@ class CallJournal:
         store: JournalStore,
         wall: Callable[[], datetime],
         told: Callable[[Entry, datetime], None] | None,
+        *,
+        stored: Callable[[StoredEntry], None] | None = None,
+        attempt: int = 1,
+        past: Past | None = None,
     ) -> None:
-        """`wall`: the time of day, aware UTC. `told`: called with every entry, in order; it must not wait."""
+        """
+        Args:
+            wall: the time of day, aware UTC.
+            told: called with every entry, in order, as it is decided; it must not wait.
+            stored: called with every entry that the store has taken; it must not wait.
+            attempt: with which the call is held.
+            past: what stands in the journal already, read a moment ago.
+        """
         self.unwritten: list[StoredEntry] = []
-        self._call_sid, self._store, self._wall, self._told = call_sid, store, wall, told
+        self._call_sid, self._store, self._wall, self._told, self._attempt = call_sid, store, wall, told, attempt
+        self._stored = stored
         self._time = asyncio.get_running_loop().time
-        self._began = self._time()
-        self._sequence = 0
+        self._began = self._time() - (past.at_ms / 1000 if past else 0.0)
+        self._sequence = past.sequence if past else 0
 
     def stamped(self, effects: Iterable[Journal | Other]) -> list[Line | Other]:
         """Effects with their journal entries numbered and timed, in the order they were decided."""
@@ -69,10 +82,21 @@ class CallJournal:
         return StoredEntry(self._sequence, kind_of(entry), at_ms, wall, write_entry(entry))
 
     async def write(self, lines: Sequence[Line]) -> None:
-        """Write entries down; the call goes on without a store, and what it did not take goes with the report."""
+        """Write entries down; the call goes on without a store, and what it did not take goes with the report.
+
+        Raises:
+            CallTakenError: the call is in other hands.
+        """
         written = [line.entry for line in lines]
+        durable = any(line.durable for line in lines)
         try:
-            await self._store.append(self._call_sid, written, durable=any(line.durable for line in lines))
+            await self._store.append(self._call_sid, written, attempt=self._attempt, durable=durable)
+        except CallTakenError:
+            raise
         except StoreError as exc:
             log.error("the journal cannot be written: %s", exc, extra={"call_sid": self._call_sid})
             self.unwritten += written
+            return
+        if self._stored is not None:
+            for entry in written:
+                self._stored(entry)

@@ -7,8 +7,12 @@ what the caller really heard of each utterance, so that it can be put into a fre
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from voicebot.engine.entries import CallerSaid, CallerTurnTaken
+
+from .entries import BotSaid, Entry, FunctionAnswered, FunctionCalled
 from .ports import AnswerTool, InsertCall, InsertHeard, InsertNote, InsertSaid, ModelCommand, ToolCall
 
 LONGEST = 400  # items: more than an hour of talk
@@ -42,6 +46,24 @@ class Memory:
     def __init__(self) -> None:
         self._items: list[_Turn | _Said | _Called] = []
         self._untold: set[str] = set()
+
+    @classmethod
+    def of(cls, entries: Iterable[Entry]) -> Memory:
+        """The conversation that a journal tells of."""
+        memory = cls()
+        for entry in entries:
+            match entry:
+                case CallerTurnTaken(item_id=item_id):
+                    memory.turn(item_id)
+                case CallerSaid(item_id=item_id, text=text):
+                    memory.heard(item_id, text)
+                case BotSaid(heard_text=heard_text):
+                    memory.said(heard_text)
+                case FunctionCalled(call_id=call_id, name=name, arguments=arguments):
+                    memory.called(ToolCall(call_id, name, arguments))
+                case FunctionAnswered(call_id=call_id, output=output):
+                    memory.answered(call_id, output)
+        return memory
 
     def turn(self, item_id: str) -> None:
         """The caller's turn is over."""
@@ -87,7 +109,7 @@ class Memory:
                     commands += [InsertCall(call), AnswerTool(call.call_id, output)]
                 case _Called(call=call):
                     self._untold.add(call.call_id)
-        return [*commands, InsertNote(_GO_ON)]
+        return [*commands, InsertNote(_GO_ON)] if commands else []  # else the call is still to begin
 
     def _keep(self, item: _Turn | _Said | _Called) -> None:
         self._items.append(item)

@@ -92,9 +92,9 @@ LegCommand = PlayAudio | SendMark | ClearPlayback | CloseLeg
 
 @dataclass(frozen=True, slots=True)
 class ModelReady:
-    """The session is configured; audio and replies may be asked for. `expires_at` is unix seconds, if known."""
+    """The session is configured; audio and replies may be asked for. `expires_in_s` is its life from now, if known."""
 
-    expires_at: float | None = None
+    expires_in_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +218,22 @@ class ClipFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class Analysed:
+    """The model has looked back at the call. `arguments` is the function's JSON text as it came, unchecked."""
+
+    key: str
+    arguments: str
+    usage: Usage | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AnalysisFailed:
+    key: str
+    reason: str
+    usage: Usage | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ConfigurationRejected:
     """The model refused a `Configure` twice; replies still carry their own instructions and tools."""
 
@@ -246,6 +262,8 @@ ModelEvent = (
     | ReplyEnded
     | ClipRendered
     | ClipFailed
+    | Analysed
+    | AnalysisFailed
     | ConfigurationRejected
     | ModelLost
 )
@@ -341,6 +359,18 @@ class RenderClip:
     language: str
 
 
+@dataclass(frozen=True, slots=True)
+class Analyse:
+    """Look back at the conversation, in text and beside it, and call `tool` once; nothing of it is heard.
+
+    Answered by `Analysed` or `AnalysisFailed` with `key`. One at a time.
+    """
+
+    key: str
+    instructions: str
+    tool: ToolSchema
+
+
 ModelCommand = (
     Configure
     | Reply
@@ -354,6 +384,7 @@ ModelCommand = (
     | InsertCall
     | InsertNote
     | RenderClip
+    | Analyse
 )
 
 # ---- the adapters -------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import get_args
 
+from voicebot.engine.analysis import read
 from voicebot.engine.engine import PhaseEngine
 from voicebot.engine.entries import (
     CallerSaid,
@@ -25,9 +26,11 @@ from voicebot.engine.entries import (
     ToolAnswered,
 )
 from voicebot.engine.events import (
+    AnalysisCame,
     CallContext,
     CallerTranscribed,
     CallerTurnEnded,
+    CallResumed,
     CallStarted,
     EndWanted,
     EngineEffect,
@@ -43,7 +46,17 @@ from voicebot.engine.events import (
 )
 from voicebot.flow.model import Flow
 
-from .entries import CallerConnected, EndAsked, Entry, FunctionCalled, KeyPress
+from .entries import (
+    CallAnalysed,
+    CallerConnected,
+    CallTakenOver,
+    EndAsked,
+    Entry,
+    FunctionCalled,
+    HandedOver,
+    KeyPress,
+    LegLost,
+)
 
 _DECISIONS = get_args(EngineEntry)
 _ROUNDING_S = 0.002
@@ -90,18 +103,28 @@ def _decisions(
 ) -> Iterator[tuple[int, EngineEntry]]:
     engine = PhaseEngine(flow, context)
     calls: list[ToolProposed] = []
+    cut: list[str] = []  # statements that the engine itself has taken for cut, when the call came to other hands
+    nobody_has_it = False
     for (at_ms, entry), following in zip_longest(journal, journal[1:]):
         now = at_ms / 1000
-        # Times are kept in whole milliseconds: a limit that was reached then is reached now, and no other one is.
-        slack_s = _ROUNDING_S if isinstance(entry, TimeRanOut) else -_ROUNDING_S
-        yield from _written(at_ms, engine.on_deadline(now + slack_s))
+        nobody_has_it |= isinstance(entry, (LegLost, HandedOver, CallTakenOver))
+        if not nobody_has_it:  # else no limit is kept until the caller is back
+            # Times are kept in whole milliseconds: a limit that was reached then is reached now, and no other one is.
+            slack_s = _ROUNDING_S if isinstance(entry, TimeRanOut) else -_ROUNDING_S
+            yield from _written(at_ms, engine.on_deadline(now + slack_s))
+        nobody_has_it &= not isinstance(entry, CallerConnected)
         event = _input(entry, engine)
         if isinstance(entry, FunctionCalled):  # the calls of one response stand together, and are decided together
             calls.append(ToolProposed(entry.call_id, entry.name, entry.arguments))
             if following is None or not isinstance(following[1], FunctionCalled):
                 event, calls = ResponseEnded(tuple(calls)), []
-        if event is not None:
-            yield from _written(at_ms, engine.handle(event, now))
+        if isinstance(entry, StatementCut) and entry.name in cut:
+            cut.remove(entry.name)
+        elif event is not None:
+            decided = list(_written(at_ms, engine.handle(event, now)))
+            if isinstance(event, CallResumed):
+                cut += [decision.name for _, decision in decided if isinstance(decision, StatementCut)]
+            yield from decided
 
 
 def _written(at_ms: int, effects: Iterable[EngineEffect]) -> Iterator[tuple[int, EngineEntry]]:
@@ -112,7 +135,7 @@ def _input(entry: Entry, engine: PhaseEngine) -> EngineEvent | None:
     """The input of the engine that an entry stands for, if it is one."""
     match entry:
         case CallerConnected():
-            return CallStarted()
+            return CallResumed() if engine.state.steps else CallStarted()
         case CallerTurnTaken(item_id=item_id, cut=cut):
             return CallerTurnEnded(item_id, cut)
         case CallerSaid(item_id=item_id, text=text):
@@ -131,4 +154,6 @@ def _input(entry: Entry, engine: PhaseEngine) -> EngineEvent | None:
             return SilenceLasted(rung)
         case EndAsked():
             return EndWanted()
+        case CallAnalysed(status="done", arguments=arguments):
+            return AnalysisCame(read(arguments).said)
     return None

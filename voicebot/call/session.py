@@ -17,63 +17,76 @@ from datetime import datetime
 from typing import get_args
 
 from voicebot.engine.entries import EndedReason
-from voicebot.errors import LegLostError, ModelUnavailableError
+from voicebot.errors import CallTakenError, LegLostError, ModelUnavailableError
 from voicebot.flow.handlers import Handler
 from voicebot.flow.tools import Tool
 from voicebot.store.contract import StoredEntry
 
-from .core import CallCore, Effect, Event, Finish, ReconnectModel, SayWanted, Stage, StartTool
+from .core import CallCore, Effect, Event, Finish, LetGo, ReconnectModel, SayWanted, Stage, StartTool
 from .entries import CallEnded, CallOpened
 from .handlers import CallHandlers
 from .journal import CallJournal, JournalStore, Line
+from .past import Past
 from .ports import AppendAudio, CallerLeft, CallerLeg, LegCommand, ModelCommand, ModelLeg, ModelLost
+from .retry import retry_delay_s
 from .tool_run import run_tool
 from .wishes import Wishes
 
 log = logging.getLogger(__name__)
 
-CONNECT_DELAYS_S = (0.2, 0.8)  # between tries to reach the model, while the caller is dialling
 HELD_COMMANDS = 1500  # for a model that is not connected yet; audio past it is dropped, oldest first
 _LEG = get_args(LegCommand)
 _MODEL = get_args(ModelCommand)
 
 
 class CallSession:
-    """One call at work. `run` is the call's life; `attach` gives it the caller's leg."""
+    """One call at work. `run` is the call's life here; `attach` gives it the caller's leg."""
 
     def __init__(
         self,
         core: CallCore,
-        opened: CallOpened,
+        begins: CallOpened | Past,
         *,
         call_sid: str,
+        attempt: int = 1,
         store: JournalStore,
         connect_model: Callable[[], Awaitable[ModelLeg]],
         tools: Mapping[str, Tool],
         handlers: Sequence[Handler] = (),
         wall: Callable[[], datetime],
+        jitter: Callable[[], float] = lambda: 0.0,
+        stored: Callable[[StoredEntry], None] | None = None,
         claim_limit_s: float,
     ) -> None:
         """
         Args:
+            begins: how the call begins; or what has happened in it before, which the core knows.
+            attempt: with which this process holds the call.
             connect_model: opens the model's leg; raises `ModelUnavailableError`.
             tools: the flow's tools by name.
             handlers: of the flow; `handlers.run` is to be run beside the session.
             wall: the time of day, aware UTC.
+            jitter: a random number from 0 to 1, as `random.random`.
+            stored: told of every journal entry once the store has it; it must not wait.
             claim_limit_s: how long the call waits for the caller's leg after the webhook.
         """
-        self.core, self.call_sid = core, call_sid
+        self.core, self.call_sid, self.attempt = core, call_sid, attempt
         self.ended_reason: EndedReason | None = None
-        self._opened, self._connect_model = opened, connect_model
+        self.let_go = False  # the call is not over, and nothing more of it happens here
+        self._begins, self._connect_model, self._jitter, self._wall = begins, connect_model, jitter, wall
+        self._past = begins if isinstance(begins, Past) else None
         self._tools, self._claim_limit_s = tools, claim_limit_s
         self._time = asyncio.get_running_loop().time
+        self._made_at = self._time()
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0  # asked of us, as uvloop's handles of what is due at once have no `when()`
         self._timer_due = asyncio.Event()
         self._wishes = Wishes(self._timer_due.set)
         self.handlers: CallHandlers | None = None
         if handlers:
             self.handlers = CallHandlers(handlers, call_sid=call_sid, engine=core.engine, wish=self._wishes.add)
-        self._journal = CallJournal(call_sid, store, wall, self.handlers.told if self.handlers else None)
+        told = self.handlers.told if self.handlers else None
+        self._journal = CallJournal(call_sid, store, wall, told, stored=stored, attempt=attempt, past=self._past)
         self._tasks: asyncio.TaskGroup | None = None
         self._leg: CallerLeg | None = None
         self._stream_sid = ""
@@ -86,16 +99,21 @@ class CallSession:
         self._performing = False
         self._tools_at_work: set[asyncio.Task[None]] = set()
         self._abandoned: EndedReason | None = None
+        self._handing_over = self._taken = self._hung_up = False
         self._over = asyncio.Event()
 
     # ---- life -----------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Live from the webhook to the end; every task is finished and every leg closed on return."""
+        """Live from the webhook to the end; every task is finished and every leg closed on return.
+
+        Raises:
+            ExceptionGroup: of `CallTakenError`, when the call is in other hands; or of an error of ours.
+        """
         try:
             async with asyncio.TaskGroup() as tasks:
                 self._tasks = tasks
-                await self._perform(self.core.prepare(self._opened, self._time()))
+                await self._perform(self._first_effects())
                 children = [
                     tasks.create_task(self._model_side(), name=f"model→caller {self.call_sid}"),
                     tasks.create_task(self._timer_side(), name=f"timer {self.call_sid}"),
@@ -110,6 +128,13 @@ class CallSession:
             self._over.set()
             if self._reached is not None:
                 await self._reached.close()
+
+    def _first_effects(self) -> list[Effect]:
+        if isinstance(self._begins, Past):
+            return self.core.resume(
+                self.attempt, self._made_at
+            )  # for the core as for the journal, it is read at one time
+        return self.core.prepare(self._begins, self._time())
 
     def attach(self, leg: CallerLeg, stream_sid: str) -> bool:
         """Give the call its caller's leg; False if it has one or is over."""
@@ -129,10 +154,17 @@ class CallSession:
         return self._journal.unwritten
 
     @property
+    def waits_for_return(self) -> bool:
+        """Whether the call goes on here as soon as the caller's next stream comes."""
+        return self.attempt > 1 and not self._leg_came.is_set()
+
+    @property
     def ending(self) -> EndedReason | None:
-        """Why the call has ended or is about to; None while it goes on."""
+        """Why the call has ended or is about to, by our decision; None while it goes on, or could."""
+        if self.core.left_by_caller or (self.let_go and self.core.reason is None):
+            return None
         if self._leg is None and self._leg_came.is_set():
-            return self.ended_reason or "never_connected"
+            return self.ended_reason or self._without_leg
         return self.ended_reason or self.core.reason
 
     def abandon(self, reason: EndedReason) -> None:
@@ -141,8 +173,19 @@ class CallSession:
         self._leg_came.set()
         self._timer_due.set()
 
+    def hand_over(self) -> None:
+        """Let the call go on elsewhere, if it is one that can; one that is ending ends here."""
+        self._handing_over = True
+        self._timer_due.set()
+
+    def taken(self) -> None:
+        """Another process has the call: stop at once, and write nothing more of it."""
+        self._taken = True
+        self._timer_due.set()
+
     def hang_up(self) -> None:
         """The phone line says that the call is over: give up waiting for the caller's leg."""
+        self._hung_up = True
         self._leg_came.set()
 
     def failed(self) -> None:
@@ -158,11 +201,18 @@ class CallSession:
         except TimeoutError:
             log.warning("no stream came within %.0f s of the webhook", self._claim_limit_s, extra=self._line)
         if self._leg is None:
-            await self._perform(self.core.abandon(self._abandoned or "never_connected", self._time()))
+            await self._perform(self.core.abandon(self._abandoned or self._without_leg, self._time()))
         else:
             await self._perform(self.core.connect(self._stream_sid, self._time()))
             await self._read(self._leg)
         await self._over.wait()
+
+    @property
+    def _without_leg(self) -> EndedReason:
+        """Why the call ends if its stream never comes."""
+        if self._past is None or self._past.answered_ms is None:
+            return "never_connected"
+        return "caller_hung_up" if self._hung_up else "connection_lost"
 
     async def _read(self, leg: CallerLeg) -> None:
         while self.core.stage is not Stage.ENDED:
@@ -173,31 +223,47 @@ class CallSession:
 
     async def _model_side(self) -> None:
         """Read the model, and the one after it, for as long as the core wants another."""
-        leg = await self._reach_model()
-        while leg is not None:
-            self._reached = leg
-            await self._give_what_was_held(leg)
-            self._model = leg
-            while self._model is not None:
-                events = await leg.receive()
-                if isinstance(events[-1], ModelLost):
-                    self._model = None  # what follows is held for the next one
-                await self._take(events)
+        new_to_the_call = self._past is not None
+        while True:
+            leg = self._reached = await self._reach_model(waiting=new_to_the_call)
+            if leg is not None:
+                if not new_to_the_call or await self._tell(leg):
+                    await self._read_model(leg)
+                await leg.close()
             await self._performed()
             if not self._reconnect:
                 return
-            self._reconnect = False
-            await leg.close()
-            leg = await self._reach_model()
-            if leg is not None:
-                await self._tell(leg)
+            self._reconnect, new_to_the_call = False, True
 
-    async def _tell(self, leg: ModelLeg) -> None:
-        """Have the core tell a model that is new to the call what has happened: that goes before the caller's audio."""
-        audio, self._held = self._held, []
-        await self._take(await leg.receive())
+    async def _read_model(self, leg: ModelLeg) -> None:
+        """Take what the model says until it is lost, or given up for another one."""
+        await self._give_what_was_held(leg)
+        if self._reconnect:  # it was given up meanwhile
+            return
+        self._model = leg
+        while self._model is not None:
+            events = await leg.receive()
+            if self._model is None:
+                return
+            if isinstance(events[-1], ModelLost):
+                self._model = None  # what follows is held for the next one
+            await self._take(events)
+
+    async def _tell(self, leg: ModelLeg) -> bool:
+        """Have the core tell a model that is new to the call what has happened: that goes before the caller's audio.
+
+        Returns False if it was lost meanwhile.
+        """
+        events = await leg.receive()
+        audio, self._held = self._audio_held(), []  # what else was meant for the last model stands in the memory
+        await self._take(events)
         await self._performed()
-        self._held += audio
+        told = [command for command in self._held if not isinstance(command, AppendAudio)]
+        self._held = [*told, *audio, *self._audio_held()]
+        return not isinstance(events[-1], ModelLost)
+
+    def _audio_held(self) -> list[ModelCommand]:
+        return [command for command in self._held if isinstance(command, AppendAudio)]
 
     async def _give_what_was_held(self, leg: ModelLeg) -> None:
         while self._held:  # one task at a time writes: until here, the others only hold
@@ -211,15 +277,16 @@ class CallSession:
         await self._perform(())
         await reached
 
-    async def _reach_model(self) -> ModelLeg | None:
-        delays_s = iter(CONNECT_DELAYS_S)
+    async def _reach_model(self, *, waiting: bool) -> ModelLeg | None:
+        tries = 0
         while True:
             try:
                 return await self._connect_model()
             except ModelUnavailableError as exc:
+                tries += 1
                 log.warning("the model cannot be reached: %s", exc, extra=self._line)
-                delay_s = next(delays_s, None)
-                if delay_s is None or not exc.retryable:
+                delay_s = retry_delay_s(tries, retryable=exc.retryable, waiting=waiting, jitter=self._jitter())
+                if delay_s is None:
                     await self._take([ModelLost(exc.reason, exc.retryable)])
                     return None
                 await asyncio.sleep(delay_s)
@@ -236,8 +303,13 @@ class CallSession:
             if wishes := self._wishes.take():
                 await self._take(wishes)
             due, now = self.core.deadline(), self._time()
+            if self._taken:
+                raise CallTakenError(self.call_sid)
             if self._abandoned is not None:
                 await self._perform(self.core.abandon(self._abandoned, now))
+            elif self._handing_over:
+                self._handing_over = False
+                await self._perform(self.core.hand_over(now))
             elif due is not None and now >= due:
                 await self._perform(self.core.on_deadline(now))
             else:
@@ -246,10 +318,11 @@ class CallSession:
     def _arm(self) -> None:
         """Have the timer fire no later than the core's deadline; an early firing looks again."""
         due = self.core.deadline()
-        if due is None or (self._timer is not None and self._timer.when() <= due):
+        if due is None or (self._timer is not None and self._timer_at <= due):
             return
         if self._timer is not None:
             self._timer.cancel()
+        self._timer_at = due
         self._timer = asyncio.get_running_loop().call_at(due, self._timer_due.set)
 
     # ---- effects --------------------------------------------------------------------------------------------------
@@ -283,10 +356,16 @@ class CallSession:
         self._performing = True
         try:
             while self._pending:
-                batch, self._pending = self._pending, []
-                await self._perform_batch(batch)
+                await self._perform_batch(self._next_batch())
         finally:
             self._performing = False
+
+    def _next_batch(self) -> list[Effect | Line | asyncio.Future[None]]:
+        """What is performed together: all that waits, but what follows a change of models is for the next one."""
+        ends = (number for number, effect in enumerate(self._pending, 1) if isinstance(effect, ReconnectModel))
+        end = next(ends, len(self._pending))
+        batch, self._pending = self._pending[:end], self._pending[end:]
+        return batch
 
     async def _perform_batch(self, batch: Sequence[Effect | Line | asyncio.Future[None]]) -> None:
         lines = [line for line in batch if isinstance(line, Line)]
@@ -307,10 +386,26 @@ class CallSession:
                 if not effect.done():  # whoever waited may have been cancelled
                     effect.set_result(None)
             elif isinstance(effect, ReconnectModel):
-                self._reconnect = True
+                self._reconnect_model()
             elif isinstance(effect, Finish):
                 self.ended_reason = effect.reason
                 self._over.set()
+            elif isinstance(effect, LetGo):
+                self.let_go = True
+                self._tell_end()
+                self._leg_came.set()
+                self._over.set()
+
+    def _tell_end(self) -> None:
+        """The phone line takes the caller elsewhere: the handlers hear of the end now, as nobody will tell it then."""
+        if self.core.reason is not None and self.handlers is not None:
+            self.handlers.told(CallEnded(self.core.reason), self._wall())
+
+    def _reconnect_model(self) -> None:
+        self._reconnect = True
+        given_up, self._model = self._model, None  # what follows is held for the next one
+        if given_up is not None and self._tasks is not None:
+            self._tasks.create_task(given_up.close(), name=f"close model {self.call_sid}")
 
     async def _send_to_leg(self, commands: Sequence[LegCommand]) -> None:
         if self._leg is None:
@@ -318,7 +413,8 @@ class CallSession:
         try:
             await self._leg.send(commands)
         except LegLostError as exc:
-            log.warning("the caller's leg is lost: %s", exc, extra=self._line)
+            if self.core.stage is not Stage.ENDED:
+                log.warning("the caller's leg is lost: %s", exc, extra=self._line)
             self._pending += self._journal.stamped(self.core.handle(CallerLeft("lost"), self._time()))
 
     async def _send_to_model(self, commands: Sequence[ModelCommand]) -> None:

@@ -28,20 +28,64 @@ _APOLOGIES = {
 }
 
 
+_HOLD = {
+    "de": "Einen Moment, bitte.",
+    "en": "One moment, please.",
+    "es": "Un momento, por favor.",
+    "fr": "Un instant, s'il vous plaît.",
+    "it": "Un momento, per favore.",
+    "pt": "Um momento, por favor.",
+}
+
+_RETURN = {
+    "de": "Entschuldigung, wir waren kurz unterbrochen.",
+    "en": "Sorry, we were cut off for a moment.",
+    "es": "Perdón, se ha cortado un momento.",
+    "fr": "Pardon, nous avons été coupés un instant.",
+    "it": "Scusi, è caduta la linea per un attimo.",
+    "pt": "Desculpe, a ligação caiu por um momento.",
+}
+
+
+def hold_words(flow: Flow) -> Say | None:
+    """What a caller hears who waits for the model, in the flow's language; None if we have no words in it."""
+    words = _HOLD.get(flow.languages[0])
+    return Say(words) if words else None
+
+
+def words_of_return(flow: Flow) -> Say | None:
+    """What a caller hears first when the call goes on after it was cut off."""
+    words = _RETURN.get(flow.languages[0])
+    return Say(words) if words else None
+
+
 def apology_of(flow: Flow) -> Say | None:
-    """The last words when the call cannot go on: the flow's, or ours in its language."""
-    words = _APOLOGIES.get(flow.languages[0])
+    """The last words when the call cannot go on: the flow's, or ours in its language.
+
+    Ours ask the caller to call again; they are not said where the phone line knows a way out.
+    """
+    words = None if flow.fallback else _APOLOGIES.get(flow.languages[0])
     return flow.apology or (Say(words) if words else None)
 
 
 def ready_words(flow: Flow) -> list[Say]:
-    """What may have to be said at once: the apology, the silence ladder, fillers of tools, what rules say."""
-    apology = apology_of(flow)
+    """What may have to be said at once: in need, the silence ladder, fillers of tools, what rules say."""
+    in_need = [say for say in (apology_of(flow), hold_words(flow), words_of_return(flow)) if say is not None]
     texts = [rung.then.text for rung in flow.limits.silence if isinstance(rung.then, AskAgain)]
     texts += [tool.filler for phase in flow.phases for tool in flow.tools_in(phase)]
     texts += [phase.commit.tool.filler for phase in flow.phases if phase.commit is not None]
     texts += [rule.then.text for rule in flow.rules if isinstance(rule.then, Say)]
-    return [*([apology] if apology else ()), *(Say(text) for text in dict.fromkeys(texts) if text)]
+    return [*in_need, *(Say(text) for text in dict.fromkeys(texts) if text)]
+
+
+def clip_keys(flow: Flow, *, model: str, audio_format: AudioFormat) -> list[str]:
+    """The keys of everything that is said exactly in any call with this flow."""
+    says = [*([flow.opening] if flow.opening else ()), *ready_words(flow)]
+    return [_key(flow, say.text, model=model, audio_format=audio_format) for say in says]
+
+
+def _key(flow: Flow, text: str, *, model: str, audio_format: AudioFormat) -> str:
+    return clip_key(text, voice=flow.voice, language=flow.languages[0], model=model, audio_format=audio_format)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +116,20 @@ class Statements:
         """Whether a filler was queued since tools began to work."""
         return bool(self._fillers)
 
+    @property
+    def held_up(self) -> bool:
+        """Whether the next one cannot be said yet, as it is still to be rendered."""
+        return bool(self._queue) and self.payload(self._queue[0]) is None
+
     def add(self, say: Say, *, filler: bool = False) -> None:
         """Say this after all that was added before."""
         self._queue.append(say)
         if filler:
             self._fillers.append(say)
+
+    def add_first(self, say: Say) -> None:
+        """Say this before all that waits."""
+        self._queue.appendleft(say)
 
     def drop(self) -> None:
         """Nothing is to be said or rendered any more."""
@@ -107,7 +160,7 @@ class Statements:
         if not self._queue:
             return None
         say = self._queue[0]
-        self.render([say])
+        self.render(self._queue)  # all at once, that one follows the other without a gap
         payload = self.payload(say)
         if payload is None or (caller_speaks and say.interruptible):
             return None
@@ -156,6 +209,4 @@ class Statements:
         self._out.append(RenderClip(key, rendering.say.text, self._flow.languages[0]))
 
     def _key(self, say: Say) -> str:
-        flow = self._flow
-        language = flow.languages[0]
-        return clip_key(say.text, voice=flow.voice, language=language, model=self._model, audio_format=self._format)
+        return _key(self._flow, say.text, model=self._model, audio_format=self._format)

@@ -1,0 +1,48 @@
+"""A call's journal read by others: where its caller is, and whether somebody will tell."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from tests.fakes import START
+from voicebot.call.entries import Entry, LineClosed, PassedOn, PassingEnded, kind_of, write_entry
+from voicebot.call.past import Past, read_past
+from voicebot.store.contract import StoredEntry
+
+CLOSED = LineClosed("model_failed")
+RUNG = PassedOn(1, "transfer", "+15550199", 100.0)
+RECORDED = PassedOn(2, "voicemail", None, 60.0)
+
+
+def past_of(*entries: Entry, after_s: float = 1.0) -> Past:
+    """One entry a second, read `after_s` after the last."""
+    stored = [
+        StoredEntry(number, kind_of(entry), number * 1000, START + timedelta(seconds=number), write_entry(entry))
+        for number, entry in enumerate(entries, 1)
+    ]
+    return read_past(stored, START + timedelta(seconds=len(stored) + after_s))
+
+
+def test_nobody_is_awaited_whom_nobody_took_elsewhere() -> None:
+    past = past_of(CLOSED)
+    assert (past.passings, past.awaited) == ((), None)
+    assert past.closed == "model_failed"
+
+
+def test_passings_stand_with_what_came_of_them() -> None:
+    busy = PassingEnded(1, "busy")
+    first, second = past_of(CLOSED, RUNG, busy, RECORDED).passings
+    assert (first.on, first.at_ms, first.result) == (RUNG, 2000, busy)
+    assert (second.on, second.at_ms, second.result) == (RECORDED, 4000, None)
+
+
+@pytest.mark.parametrize(("after_s", "awaited"), [(1.0, True), (99.0, True), (101.0, False)])
+def test_result_is_awaited_until_it_must_have_come(after_s: float, awaited: bool) -> None:
+    past = past_of(CLOSED, RUNG, after_s=after_s)
+    assert (past.awaited is not None) == awaited
+
+
+def test_result_that_came_is_not_awaited() -> None:
+    assert past_of(CLOSED, RUNG, PassingEnded(1, "completed", 64)).awaited is None
