@@ -132,7 +132,8 @@ def test_spoken_language_is_one_the_line_knows(language: str, locale: str) -> No
 def test_every_language_has_its_own_sentences() -> None:
     assert sorted(twiml.FALLBACK_SENTENCES) == sorted(LANGUAGES)
     assert len({sentences.trouble for sentences in twiml.FALLBACK_SENTENCES.values()}) == 5
-    assert len({sentences.goodbye for sentences in twiml.FALLBACK_SENTENCES.values()}) == 5
+    for name in ("goodbye", "transfer", "voicemail", "received"):
+        assert len({getattr(sentences, name) for sentences in twiml.FALLBACK_SENTENCES.values()}) == 5
 
 
 @pytest.mark.parametrize(
@@ -144,7 +145,44 @@ def test_fallback_follows_the_language(language: str, spoken: str) -> None:
     for text, sentence in (
         (twiml.say_trouble(language), twiml.FALLBACK_SENTENCES[spoken].trouble),
         (twiml.say_goodbye(language), twiml.FALLBACK_SENTENCES[spoken].goodbye),
+        (twiml.say_received(language), twiml.FALLBACK_SENTENCES[spoken].received),
+        (_rings(language), twiml.FALLBACK_SENTENCES[spoken].transfer),
+        (_records(language), twiml.FALLBACK_SENTENCES[spoken].voicemail),
     ):
         say = ET.fromstring(text)[0]
         assert say.text == sentence
         assert say.get("language", "").startswith(spoken)
+
+
+def _rings(language: str = "en", number: str = "+15550199", caller_id: str | None = "+15550123") -> str:
+    return twiml.ring(number, language=language, action_url=ACTION, ring_s=20.0, talk_s=3600.0, caller_id=caller_id)
+
+
+def _records(language: str = "en") -> str:
+    return twiml.record_message(language=language, action_url=ACTION, longest_s=120.0)
+
+
+def test_ring_says_what_the_vendor_would_write() -> None:
+    expected = VoiceResponse()
+    expected.say(twiml.FALLBACK_SENTENCES["en"].transfer, language="en-US")
+    dial = expected.dial(action=ACTION, method="POST", timeout=20, time_limit=3600, caller_id="+15550123")
+    dial.number("+15550199")
+    assert _rings() == str(expected)
+
+
+def test_ring_may_leave_the_shown_number_to_the_vendor() -> None:
+    dial = ET.fromstring(_rings(caller_id=None)).find("Dial")
+    assert dial is not None and "callerId" not in dial.attrib
+
+
+@pytest.mark.parametrize("number", HOSTILE)
+def test_number_to_ring_stays_text(number: str) -> None:
+    assert [verb.tag for verb in ET.fromstring(_rings(number=number))] == ["Say", "Dial"]
+    assert ET.fromstring(_rings(number=number)).findtext("Dial/Number") == number
+
+
+def test_message_that_nobody_leaves_leads_on() -> None:
+    say, record, redirect = ET.fromstring(_records())
+    assert (say.tag, record.tag, redirect.tag) == ("Say", "Record", "Redirect")
+    assert record.attrib["action"] == redirect.text == ACTION
+    assert (record.attrib["maxLength"], redirect.attrib["method"]) == ("120", "POST")

@@ -10,8 +10,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from twilio.twiml.voice_response import VoiceResponse
 
 TOKEN_PARAMETER = "token"
+
+MESSAGE_PAUSE_S = 5  # of silence, that end a recorded message
 
 _PAIR_LIMIT = 500  # characters of a <Parameter>'s name and value together, exclusive
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0, production 2 (Char)
@@ -24,6 +30,9 @@ class FallbackSentences:
 
     trouble: str  # something failed and the call ends
     goodbye: str  # the line is well, but cannot serve this call now
+    transfer: str  # somebody is rung for the caller
+    voicemail: str  # the caller may leave a message
+    received: str  # the message was taken
 
 
 FALLBACK_SENTENCES: Mapping[str, FallbackSentences] = MappingProxyType(
@@ -31,23 +40,38 @@ FALLBACK_SENTENCES: Mapping[str, FallbackSentences] = MappingProxyType(
         "en": FallbackSentences(
             trouble="We are sorry, we are having a technical problem. Please call again in a few minutes.",
             goodbye="We cannot take your call right now. Please try again later. Goodbye.",
+            transfer="One moment, please. We are connecting you.",
+            voicemail="Nobody can take your call right now. Please leave a message after the tone.",
+            received="Thank you for your message. Goodbye.",
         ),
         "it": FallbackSentences(
             trouble="Ci scusiamo, abbiamo un problema tecnico. La preghiamo di richiamare tra qualche minuto.",
             goodbye="In questo momento non possiamo rispondere. La preghiamo di riprovare più tardi. Arrivederci.",
+            transfer="Un momento, per favore. La mettiamo in contatto con qualcuno.",
+            voicemail="In questo momento nessuno può rispondere. Lasci un messaggio dopo il segnale acustico.",
+            received="Grazie per il suo messaggio. Arrivederci.",
         ),
         "de": FallbackSentences(
             trouble="Es tut uns leid, wir haben ein technisches Problem. Bitte rufen Sie in einigen Minuten wieder an.",
             goodbye="Wir können Ihren Anruf gerade nicht annehmen. Bitte versuchen Sie es später noch einmal. "
             "Auf Wiederhören.",
+            transfer="Einen Moment, bitte. Wir verbinden Sie.",
+            voicemail="Im Moment ist niemand erreichbar. Bitte hinterlassen Sie nach dem Ton eine Nachricht.",
+            received="Vielen Dank für Ihre Nachricht. Auf Wiederhören.",
         ),
         "fr": FallbackSentences(
             trouble="Nous sommes désolés, nous avons un problème technique. Veuillez rappeler dans quelques minutes.",
             goodbye="Nous ne pouvons pas prendre votre appel pour le moment. Veuillez réessayer plus tard. Au revoir.",
+            transfer="Un instant, s'il vous plaît. Nous vous mettons en relation.",
+            voicemail="Personne ne peut prendre votre appel pour le moment. Veuillez laisser un message après le bip.",
+            received="Merci pour votre message. Au revoir.",
         ),
         "es": FallbackSentences(
             trouble="Lo sentimos, tenemos un problema técnico. Por favor, vuelva a llamar dentro de unos minutos.",
             goodbye="Ahora mismo no podemos atender su llamada. Por favor, inténtelo más tarde. Adiós.",
+            transfer="Un momento, por favor. Le ponemos en contacto con alguien.",
+            voicemail="Ahora mismo nadie puede atender su llamada. Por favor, deje un mensaje después de la señal.",
+            received="Gracias por su mensaje. Adiós.",
         ),
     }
 )
@@ -153,6 +177,55 @@ def say_goodbye(language: str) -> str:
     return say_and_hang_up(fallback_sentences(language).goodbye, fallback_language(language))
 
 
+def say_received(language: str) -> str:
+    """Thank for the message in the caller's language, or in English, and end the call."""
+    return say_and_hang_up(fallback_sentences(language).received, fallback_language(language))
+
+
+def ring(number: str, *, language: str, action_url: str, ring_s: float, talk_s: float, caller_id: str | None) -> str:
+    """Tell the caller in their language, or in English, that they are connected; ring `number` and join the two.
+
+    Args:
+        action_url: absolute address, asked what comes next by POST, whether anybody answered or not.
+        ring_s: how long it rings.
+        talk_s: the longest talk.
+        caller_id: the number that is shown to whoever is rung; None for the vendor's choice.
+    """
+    response = _announcing(fallback_sentences(language).transfer, language)
+    dial = response.dial(
+        action=_clean(action_url),
+        method="POST",
+        timeout=round(ring_s),
+        time_limit=round(talk_s),
+        caller_id=_clean(caller_id) if caller_id else None,
+    )
+    dial.number(_clean(number))
+    return str(response)
+
+
+def record_message(*, language: str, action_url: str, longest_s: float) -> str:
+    """Ask the caller in their language, or in English, for a message, and record it until they stop or press #.
+
+    A caller who says nothing leaves no recording: then Twilio does not call the action but goes on with the next verb,
+    which asks the same address.
+
+    Args:
+        action_url: absolute address, asked what comes next by POST.
+        longest_s: the longest message.
+    """
+    response = _announcing(fallback_sentences(language).voicemail, language)
+    response.record(
+        action=_clean(action_url),
+        method="POST",
+        max_length=round(longest_s),
+        timeout=MESSAGE_PAUSE_S,
+        finish_on_key="#",
+        play_beep=True,
+    )
+    response.redirect(_clean(action_url), method="POST")
+    return str(response)
+
+
 def hang_up() -> str:
     """End the call."""
     from twilio.twiml.voice_response import VoiceResponse
@@ -171,6 +244,16 @@ def reject_busy() -> str:
     return str(response)
 
 
+def ask_again(url: str) -> str:
+    """Go on with the TwiML at `url` after a second, asked for by POST: by then another instance answers."""
+    from twilio.twiml.voice_response import VoiceResponse
+
+    response = VoiceResponse()
+    response.pause(length=1)
+    response.redirect(_clean(url), method="POST")
+    return str(response)
+
+
 def redirect(url: str) -> str:
     """Go on with the TwiML at `url`, asked for by POST."""
     from twilio.twiml.voice_response import VoiceResponse
@@ -178,6 +261,15 @@ def redirect(url: str) -> str:
     response = VoiceResponse()
     response.redirect(_clean(url), method="POST")
     return str(response)
+
+
+def _announcing(text: str, language: str) -> VoiceResponse:
+    """A document that begins with words of the phone line's own; `language` is that of the caller."""
+    from twilio.twiml.voice_response import VoiceResponse
+
+    response = VoiceResponse()
+    response.say(text, language=_say_locale(fallback_language(language)))
+    return response
 
 
 def _say_locale(language: str) -> str:

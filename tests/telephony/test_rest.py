@@ -1,0 +1,161 @@
+"""What we ask of Twilio's REST API, against the twin's over HTTP on the virtual clock."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+
+import aiohttp
+import pytest
+
+from voicebot.errors import TwilioError
+from voicebot.sim.account import ACCOUNT_SID, AUTH_TOKEN
+from voicebot.sim.call_book import CallBook, CallStatus
+from voicebot.sim.clock import run_virtual
+from voicebot.sim.twilio_rest import RestAnswer
+from voicebot.sim.twilio_rest import TwilioRest as Vendor
+from voicebot.telephony.rest import LIMIT_S, TwilioRest
+
+CALL_SID = "CA" + "7" * 32
+AFTER = "https://voice.example.com/twilio/after"
+
+
+@dataclass
+class Line:
+    """A call on the line, which notes what is done to it."""
+
+    call_sid: str = CALL_SID
+    status: CallStatus = "in-progress"
+    parties: tuple[str, str] = ("+15550123456", "+15550100000")
+    done: list[tuple[str, ...]] = field(default_factory=list)
+
+    def go_to(self, url: str, method: str = "POST") -> None:
+        self.done.append(("go to", url, method))
+
+    def play(self, twiml: str) -> None:
+        raise AssertionError("not asked for")
+
+    def hang_up(self) -> None:
+        self.done.append(("hang up",))
+
+
+@dataclass
+class Account:
+    """Twilio's side, and a client of ours for it."""
+
+    vendor: Vendor
+    line: Line
+    rest: TwilioRest
+
+
+def on_account(
+    *, auth_token: str = AUTH_TOKEN, ended_code: int = 20404
+) -> Callable[[Callable[..., Coroutine[object, object, None]]], Callable[..., None]]:
+    """Run an async test with an `Account` as its first argument, on the virtual clock."""
+
+    def decorate(test: Callable[..., Coroutine[object, object, None]]) -> Callable[..., None]:
+        async def play(**arguments: object) -> None:
+            book, line = CallBook(), Line()
+            book.enter(line)
+            async with Vendor(ACCOUNT_SID, AUTH_TOKEN, book, port=8090, ended_code=ended_code) as vendor:  # type: ignore[arg-type]
+                async with aiohttp.ClientSession() as http:
+                    await test(
+                        Account(vendor, line, TwilioRest(http, vendor.url, ACCOUNT_SID, auth_token)), **arguments
+                    )
+                assert vendor.violations == []
+
+        @functools.wraps(test)
+        def run(**arguments: object) -> None:
+            run_virtual(play(**arguments), limit_s=600)
+
+        own = list(inspect.signature(test).parameters.values())[1:]
+        run.__signature__ = inspect.Signature(own)  # type: ignore[attr-defined]
+        return run
+
+    return decorate
+
+
+@on_account()
+async def test_call_is_redirected_by_post(account: Account) -> None:
+    assert await account.rest.redirect(CALL_SID, AFTER) == "done"
+    assert account.line.done == [("go to", AFTER, "POST")]
+    (request,) = account.vendor.requests
+    assert (request.method, request.status) == ("POST", 200)
+    assert request.form == {"Url": AFTER, "Method": "POST"}
+    assert request.path == f"/2010-04-01/Accounts/{ACCOUNT_SID}/Calls/{CALL_SID}.json"
+
+
+@on_account()
+async def test_call_is_hung_up(account: Account) -> None:
+    assert await account.rest.hang_up(CALL_SID) == "done"
+    assert account.line.done == [("hang up",)]
+
+
+@on_account()
+async def test_origin_may_end_in_a_slash(account: Account) -> None:
+    async with aiohttp.ClientSession() as http:
+        rest = TwilioRest(http, account.vendor.url + "/", ACCOUNT_SID, AUTH_TOKEN)
+        assert await rest.redirect(CALL_SID, AFTER) == "done"
+
+
+@pytest.mark.parametrize("how", ["ended", "unknown"])
+@on_account()
+async def test_call_that_is_not_found_is_over(account: Account, how: str) -> None:
+    account.line.status = "completed"
+    assert await account.rest.redirect(CALL_SID if how == "ended" else "CA" + "8" * 32, AFTER) == "over"
+    assert account.line.done == []
+
+
+@on_account(ended_code=21220)
+async def test_call_that_is_not_in_progress_is_over(account: Account) -> None:
+    account.line.status = "completed"
+    assert await account.rest.redirect(CALL_SID, AFTER) == "over"
+
+
+@on_account(auth_token="sk-canary")
+async def test_wrong_token_is_not_tried_again(account: Account) -> None:
+    with pytest.raises(TwilioError) as raised:
+        await account.rest.redirect(CALL_SID, AFTER)
+    assert (raised.value.status, raised.value.code, raised.value.retryable) == (401, 20003, False)
+    assert "canary" not in f"{raised.value!r} {raised.value} {account.rest!r}"
+    assert account.line.done == []
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+@on_account()
+async def test_trouble_of_the_vendor_may_be_tried_again(account: Account, status: int) -> None:
+    account.vendor.answer_with(RestAnswer(status))  # type: ignore[arg-type]
+    with pytest.raises(TwilioError) as raised:
+        await account.rest.redirect(CALL_SID, AFTER)
+    assert (raised.value.status, raised.value.retryable) == (status, True)
+    assert str(status) in str(raised.value)
+    assert await account.rest.redirect(CALL_SID, AFTER) == "done"
+
+
+@pytest.mark.parametrize("answer", [RestAnswer(hang=True), RestAnswer(reset=True)])
+@on_account()
+async def test_no_answer_may_be_tried_again(account: Account, answer: RestAnswer) -> None:
+    account.vendor.answer_with(answer)
+    before = asyncio.get_running_loop().time()
+    with pytest.raises(TwilioError) as raised:
+        await account.rest.redirect(CALL_SID, AFTER)
+    assert (raised.value.status, raised.value.code, raised.value.retryable) == (None, None, True)
+    assert asyncio.get_running_loop().time() - before == pytest.approx(LIMIT_S if answer.hang else 0.0, abs=0.01)
+
+
+@on_account()
+async def test_slow_answer_is_an_answer(account: Account) -> None:
+    account.vendor.answer_with(RestAnswer(delay_s=LIMIT_S - 0.5))
+    assert await account.rest.redirect(CALL_SID, AFTER) == "done"
+
+
+@on_account()
+async def test_vendor_that_is_not_there_may_be_tried_again(account: Account) -> None:
+    async with aiohttp.ClientSession() as http:
+        rest = TwilioRest(http, "http://127.0.0.1:9", ACCOUNT_SID, AUTH_TOKEN)
+        with pytest.raises(TwilioError) as raised:
+            await rest.redirect(CALL_SID, AFTER)
+        assert raised.value.retryable
