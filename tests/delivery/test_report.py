@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from tests.store.store_samples import START, record
 from voicebot.call.entries import (
     BotSaid,
+    CallAnalysed,
     CallEnded,
     CallerConnected,
     CallOpened,
@@ -24,8 +25,11 @@ from voicebot.call.entries import (
     FunctionAnswered,
     FunctionCalled,
     KeyPress,
+    LineClosed,
     ModelConnected,
     ModelGone,
+    PassedOn,
+    PassingEnded,
     ReplyFailed,
     StatementNotRendered,
     TokensSpent,
@@ -34,7 +38,9 @@ from voicebot.call.entries import (
     write_entry,
 )
 from voicebot.delivery.report import MAX_BODY_BYTES, fold_report, posted_body, report_schema, whole_body
+from voicebot.engine.analysis import LONGEST_SUMMARY
 from voicebot.engine.entries import (
+    AskedAgain,
     CallerSaid,
     CallerTurnTaken,
     CallerUnclear,
@@ -42,6 +48,7 @@ from voicebot.engine.entries import (
     EndedReason,
     EvidenceWeighed,
     ObservationDeclined,
+    ObservationFilled,
     ObservationRecorded,
     PhaseEntered,
     ProposalRefused,
@@ -53,7 +60,7 @@ from voicebot.engine.entries import (
     ToolStarted,
 )
 from voicebot.errors import StoreError
-from voicebot.flow import Flow, HangUp, Observations, Phase, PhoneNumber, Report, Say, To, ask, it, otherwise
+from voicebot.flow import Analysis, Flow, HangUp, Observations, Phase, PhoneNumber, Report, Say, To, ask, it, otherwise
 from voicebot.flow.loader import load_folder, shipped_flows
 from voicebot.store.contract import CallRecord, StoredEntry
 
@@ -197,6 +204,9 @@ def test_whole_call_folds_to_its_report() -> None:
                 "phone": {**unweighed("default", None, 0, 1000), "state": "confirmed"},
                 "note": unweighed("speech", "no, thanks", 2, 9000),
             },
+            "analysis": None,
+            "summary": None,
+            "filled_after": [],
             "judgements": [],
             "rules": [],
             "phases": [
@@ -206,6 +216,7 @@ def test_whole_call_folds_to_its_report() -> None:
             ],
             "statements": [],
             "tools": [{"tool": "book", "ok": True, "took_ms": 400, "at": wall(8900)}],
+            "passed_on": [],
             "transcript": [
                 {"speaker": "bot", "text": "Trattoria Roma.", "at": wall(3000)},
                 {"speaker": "caller", "text": "I would like to pick up.", "at": wall(5000)},
@@ -320,6 +331,79 @@ def test_evidence_is_of_the_value_that_stands(
     assert (made["evidence"]["note"] or {}).get("quote") == quote
 
 
+# ---- the look back at the call ------------------------------------------------------------------------------------
+
+ANALYSED = replace(FLOW, report=replace(FLOW.report, analysis=Analysis()))
+LEFT: list[tuple[int, Entry]] = [
+    (0, OPENED),
+    (1000, CallerConnected("MZ1")),
+    (1000, PhaseEntered("order", None, "start")),
+    (5000, CallerTurnTaken(1, "u1")),
+    (5700, CallerSaid("u1", "I fetch it, for two, and that is all.")),
+    (5800, ObservationDeclined("note", "that is all", 1)),
+]
+MADE = CallAnalysed("done", "They fetch something for two.", '{"summary": "They fetch something for two."}')
+FILLED = ObservationFilled("mode", "pickup", "I fetch it", 1, "confirmed", 0.95)
+
+
+def test_summary_and_what_was_filled_stand_apart() -> None:
+    made = fold([*LEFT, (9000, MADE), (9000, FILLED), (9000, CallEnded("caller_hung_up"))], flow=ANALYSED)["data"]
+    assert (made["analysis"], made["summary"], made["filled_after"]) == ("done", MADE.summary, ["mode"])
+    assert made["observations"]["mode"] == "pickup"
+    assert made["observation_status"] == {
+        "mode": "filled",
+        "address": "not_needed",
+        "guests": "unasked",
+        "phone": "unasked",
+        "note": "refused",
+    }
+    assert made["evidence"]["mode"] == {
+        "kind": "analysis",
+        "state": "confirmed",
+        "score": 0.95,
+        "quote": "I fetch it",
+        "agreed": None,
+        "turn": 1,
+        "at": wall(9000),
+    }
+
+
+def test_outcome_and_progress_are_those_of_the_call() -> None:
+    guests = ObservationFilled("guests", 2, "for two", 1, "confirmed", 1.0)
+    ended = (9000, CallEnded("caller_hung_up"))
+    made = fold([*LEFT, (9000, MADE), (9000, guests), ended], flow=ANALYSED)["data"]
+    without = fold([*LEFT, (9000, MADE), ended], flow=ANALYSED)["data"]
+    assert made["observations"]["guests"] == 2
+    assert (made["outcome"], made["progress"]) == (without["outcome"], without["progress"]) == ("incomplete", 0.0)
+
+
+@pytest.mark.parametrize(
+    ("flow", "entries", "status"),
+    [
+        (FLOW, (), None),
+        (ANALYSED, (), "skipped"),
+        (ANALYSED, (CallAnalysed("skipped", reason="timeout"),), "skipped"),
+        (ANALYSED, (MADE,), "done"),
+        (replace(FLOW, report=Report(analysis=Analysis(when=it.guests.filled))), (), None),
+    ],
+)
+def test_analysis_says_what_became_of_it(flow: Flow, entries: tuple[Entry, ...], status: str | None) -> None:
+    lines = [*LEFT, *((9000, entry) for entry in entries)]
+    made = fold(lines, flow=flow)["data"]
+    assert made["analysis"] == status
+    assert (made["summary"] is not None) is (status == "done")
+    assert fold([], flow=flow)["data"]["analysis"] == ("skipped" if flow is ANALYSED else None)
+
+
+def test_longest_summary_is_posted() -> None:
+    longest = CallAnalysed("done", "ß" * LONGEST_SUMMARY, "{}")
+    said = BotSaid("a", "è " * 100, "è " * 100, 900, 900, interrupted=False, exact=False)
+    report = fold([*LEFT, *[(8000, said)] * 90, (9000, longest), (9000, FILLED)], flow=ANALYSED)
+    body = posted_body(report, None)
+    assert len(body.encode()) < MAX_BODY_BYTES
+    assert json.loads(body)["data"]["summary"] == longest.summary
+
+
 # ---- transcript, times and troubles -------------------------------------------------------------------------------
 
 
@@ -376,16 +460,44 @@ def test_statements_stand_as_they_were_heard() -> None:
     ]
 
 
+def test_where_the_phone_line_took_the_caller_is_told() -> None:
+    url = "https://api.twilio.com/2010-04-01/Accounts/AC1/Recordings/RE1"
+    lines: list[tuple[int, Entry]] = [
+        (0, PhaseEntered("order", None, "start")),
+        (1000, LineClosed("model_failed")),
+        (1100, PassedOn(1, "transfer", "+15550199", 100.0)),
+        (9000, PassingEnded(1, "no_answer")),
+        (9000, PassedOn(2, "voicemail", None, 100.0)),
+        (20_000, PassingEnded(2, "recorded", 7, "RE1", url)),
+        (20_000, PassedOn(3, "transfer", "+15550188", 100.0)),
+        (20_010, CallEnded("model_failed")),
+    ]
+    made = fold(lines)["data"]
+    told = [
+        tuple(one[name] for name in ("to", "target", "status", "duration_s", "recording_url", "at"))
+        for one in made["passed_on"]
+    ]
+    assert told == [
+        ("transfer", "+15550199", "no_answer", None, None, wall(1100)),
+        ("voicemail", None, "recorded", 7, url, wall(9000)),
+        ("transfer", "+15550188", None, None, None, wall(20_000)),
+    ]
+    assert (made["ended_at"], made["ended_reason"]) == (wall(20_010), "model_failed")
+    assert made["phases"][0]["left_at"] == wall(1100)
+
+
 def test_troubles_are_listed_in_order() -> None:
     made = data(
         StatementNotRendered("Good evening.", "the rendering says something else"),
         ReplyFailed("rate_limit_exceeded", "too many", True),
         ModelGone("the connection broke", True),
+        AskedAgain("order", ("name", "judged they are sure"), 2),
     )
     assert [(one["kind"], one["text"]) for one in made["problems"]] == [
         ("statement_not_exact", "the rendering says something else"),
         ("reply_failed", "too many"),
         ("model_lost", "the connection broke"),
+        ("not_verified", "the caller was asked once more before order: name, judged they are sure"),
     ]
 
 

@@ -18,7 +18,9 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from standardwebhooks import Webhook
 
-from voicebot.delivery.post import WebhookPost, open_session
+from voicebot.delivery.guard import AddressGuard, read_allowed
+from voicebot.delivery.keys import Keyring
+from voicebot.delivery.post import WebhookPost
 from voicebot.delivery.worker import LOOK_AGAIN_S, DeliveryWorker
 from voicebot.errors import DeliveryError, StoreError
 from voicebot.sim.clock import run_virtual, wall_clock
@@ -87,10 +89,19 @@ async def opened(folder: Path) -> AsyncIterator[SqliteStore]:
         await store.close()
 
 
+@contextlib.asynccontextmanager
+async def posting(now: Callable[[], datetime]) -> AsyncIterator[WebhookPost]:
+    post = WebhookPost(AddressGuard(read_allowed(["127.0.0.1"])), Keyring([SECRET]), now)
+    try:
+        yield post
+    finally:
+        await post.close()
+
+
 async def report(store: SqliteStore, *webhook_ids: str, url: str = URL) -> None:
     now = wall_clock(START)()
     for webhook_id in webhook_ids:
-        await store.finish(f"CA-{webhook_id}", "{}", [NewDelivery(webhook_id, url, "{}")], ended=now)
+        await store.enqueue(f"CA-{webhook_id}", [NewDelivery(webhook_id, url, "{}")], now)
 
 
 def worker_on(store: SqliteStore, post: Receiver, *, jitter: float = 0.0, parallel: int = 32) -> DeliveryWorker:
@@ -178,8 +189,7 @@ async def test_receiver_down_an_hour_gets_everything(tmp_path: Path) -> None:
 
     app = web.Application()
     app.router.add_post("/hook", receive)
-    async with TestServer(app) as server, open_session() as session, opened(tmp_path) as store:
-        post = WebhookPost(session, lambda url: [SECRET], wall_clock(START))
+    async with TestServer(app) as server, opened(tmp_path) as store, posting(wall_clock(START)) as post:
         await report(store, *(f"msg_{n}" for n in range(25)), url=str(server.make_url("/hook")))
         await work(DeliveryWorker(store, post, wall_clock(START), lambda: 0.5), 4 * HOUR)
         assert await states(store) == {"delivered": 25}
@@ -345,12 +355,12 @@ async def test_report_arrives_over_real_sockets(tmp_path: Path) -> None:
 
     app = web.Application()
     app.router.add_post("/hook", receive)
-    async with TestServer(app) as server, open_session() as session, opened(tmp_path) as store:
-        worker = DeliveryWorker(store, WebhookPost(session, lambda url: [SECRET], now), now, lambda: 0.0)
+    async with TestServer(app) as server, opened(tmp_path) as store, posting(now) as post:
+        worker = DeliveryWorker(store, post, now, lambda: 0.0)
         async with asyncio.TaskGroup() as tasks, asyncio.timeout(10):
             running = tasks.create_task(worker.run())
             target = NewDelivery("msg_1", str(server.make_url("/hook")), "{}")
-            await store.finish("CA1", "{}", [target], ended=now())
+            await store.enqueue("CA1", [target], now())
             worker.wake()
             assert await arrived.get() == "msg_1"
             running.cancel()

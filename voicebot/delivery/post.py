@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
@@ -14,17 +14,21 @@ from voicebot import __version__
 from voicebot.errors import DeliveryError
 from voicebot.store.contract import Delivery
 
+from .guard import AddressGuard, RefusedAddressError
+from .keys import SETTING as KEYS_SETTING
+from .keys import Keyring
 from .signing import headers
 
 LIMIT_S = 15.0  # Standard Webhooks asks for 15 to 30 s
 ANSWER_LIMIT_BYTES = 16 * 1024  # of an answer we read so much, only to keep its connection usable
 
 
-def open_session() -> aiohttp.ClientSession:
-    """A session fit for talking to strangers: no cookies from one receiver to the next attempt, few connections."""
-    return aiohttp.ClientSession(
-        cookie_jar=aiohttp.DummyCookieJar(), connector=aiohttp.TCPConnector(limit=64, limit_per_host=8)
+def open_session(guard: AddressGuard) -> aiohttp.ClientSession:
+    """A session fit for talking to strangers: guarded, few connections, no cookies from one attempt to the next."""
+    connector = aiohttp.TCPConnector(
+        limit=64, limit_per_host=8, resolver=aiohttp.ThreadedResolver(), socket_factory=guard.make_socket
     )
+    return aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), connector=connector)
 
 
 class WebhookPost:
@@ -32,14 +36,14 @@ class WebhookPost:
 
     def __init__(
         self,
-        session: aiohttp.ClientSession,
-        secrets: Callable[[str], Sequence[str]],
+        guard: AddressGuard,
+        keys: Keyring,
         now: Callable[[], datetime],
         *,
         limit_s: float = LIMIT_S,
     ) -> None:
-        """`secrets` names the secrets of a URL, newest first."""
-        self._session, self._secrets, self._now, self._limit_s = session, secrets, now, limit_s
+        self._session, self._guard = open_session(guard), guard
+        self._keys, self._now, self._limit_s = keys, now, limit_s
         # Without the threshold aiohttp rounds a limit of 5 s or more up to whole seconds of the loop's clock.
         self._timeout = aiohttp.ClientTimeout(total=limit_s, ceil_threshold=math.inf)
 
@@ -49,13 +53,14 @@ class WebhookPost:
         Raises:
             DeliveryError: any outcome but 2xx (Standard Webhooks); a redirect is one and is not followed.
         """
-        url, sent = delivery.url, self._headers(delivery)
+        url, sent = delivery.url, request_headers(delivery, self._keys, self._now())
         try:
-            async with self._session.post(
-                url, data=delivery.body.encode(), headers=sent, timeout=self._timeout, allow_redirects=False
-            ) as response:
-                await _read_some(response.content)
-                status, retry_after = response.status, response.headers.get("Retry-After", "")
+            with self._guard.connecting(url):
+                async with self._session.post(
+                    url, data=delivery.body.encode(), headers=sent, timeout=self._timeout, allow_redirects=False
+                ) as response:
+                    await _read_some(response.content)
+                    status, retry_after = response.status, response.headers.get("Retry-After", "")
         except TimeoutError as exc:
             raise DeliveryError(url, f"no answer within {self._limit_s:g} s") from exc
         except (aiohttp.ClientError, OSError, UnicodeError) as exc:  # UnicodeError: no name of a host
@@ -66,15 +71,30 @@ class WebhookPost:
             url, f"answered {status}", status=status, retry_after_s=parse_retry_after(retry_after, self._now())
         )
 
-    def _headers(self, delivery: Delivery) -> dict[str, str]:
-        secrets = self._secrets(delivery.url)
-        if not secrets:
-            raise DeliveryError(delivery.url, "no secret is set to sign it with")
-        return headers(secrets, delivery.webhook_id, self._now(), delivery.body) | {
-            "Content-Type": "application/json",
-            "User-Agent": f"voicebot/{__version__}",
-            "Accept-Encoding": "identity",  # a compressed answer could unpack to any size
-        }
+    async def close(self) -> None:
+        """Close the connections that are kept for the next delivery."""
+        await self._session.close()
+
+
+def request_headers(delivery: Delivery, keys: Keyring, now: datetime) -> dict[str, str]:
+    """The headers of an attempt made `now`.
+
+    Raises:
+        DeliveryError: a key that it needs is not set.
+    """
+    if not (secrets := keys.signing(delivery.secret)):
+        named = f" as {delivery.secret!r} in {KEYS_SETTING}" if delivery.secret else ""
+        raise DeliveryError(delivery.url, f"no secret is set{named} to sign it with")
+    sent = headers(secrets, delivery.webhook_id, now, delivery.body) | {
+        "Content-Type": "application/json",
+        "User-Agent": f"voicebot/{__version__}",
+        "Accept-Encoding": "identity",  # a compressed answer could unpack to any size
+    }
+    if not delivery.bearer:
+        return sent
+    if (token := keys.bearer(delivery.bearer)) is None:
+        raise DeliveryError(delivery.url, f"no token is set as {delivery.bearer!r} in {KEYS_SETTING}")
+    return sent | {"Authorization": f"Bearer {token}"}
 
 
 def parse_retry_after(text: str, now: datetime) -> float | None:
@@ -107,6 +127,8 @@ def _reason(exc: Exception) -> str:
     match exc:
         case aiohttp.InvalidURL() | aiohttp.NonHttpUrlClientError() | UnicodeError():
             return "is not an http or https address"
+        case aiohttp.ClientConnectorError(os_error=RefusedAddressError() as refused):
+            return str(refused.strerror)
         case aiohttp.ServerDisconnectedError():
             return "closed the connection without an answer"
         case aiohttp.ClientResponseError():  # its text holds the URL

@@ -21,11 +21,11 @@ from voicebot.engine.engine import PhaseEngine
 from voicebot.engine.entries import EndedReason
 from voicebot.engine.events import CallContext
 from voicebot.engine.state import Observed
-from voicebot.errors import StoreError
+from voicebot.errors import JournalError
 from voicebot.flow.model import Flow
 from voicebot.store.contract import CallRecord, StoredEntry
+from voicebot.webhook_events import REPORT_EVENT
 
-EVENT_TYPE = "call.completed"
 MAX_BODY_BYTES = 20_000  # Standard Webhooks: bodies stay below 20 kB
 STATUSES = ("filled", "refused", "unasked", "not_needed")
 
@@ -48,7 +48,7 @@ def fold_report(record: CallRecord, flow: Flow, journal: Sequence[StoredEntry]) 
         journal: its entries, in order.
 
     Raises:
-        StoreError: an entry is damaged, or is not of a call with this flow.
+        JournalError: an entry is damaged, or is not of a call with this flow.
     """
     lines = [_Line(read_entry(one.kind, one.body), one.at_ms, _iso(one.wall)) for one in journal]
     engine = PhaseEngine(flow, CallContext(record.call_sid, record.caller, record.called, record.started))
@@ -56,7 +56,7 @@ def fold_report(record: CallRecord, flow: Flow, journal: Sequence[StoredEntry]) 
         engine.restore(((line.at_ms / 1000, line.entry) for line in lines if isinstance(line.entry, _ENGINE)), 0.0)
         progress, outcome = engine.progress(), engine.outcome()
     except (KeyError, ValidationError) as exc:
-        raise StoreError(f"the journal of {record.call_sid} does not fit the flow {record.flow_name}") from exc
+        raise JournalError(f"the journal of {record.call_sid} does not fit the flow {record.flow_name}") from exc
     ended = next((line for line in reversed(lines) if isinstance(line.entry, call_entries.CallEnded)), None)
     last = ended or (lines[-1] if lines else None)
     answered = next((line for line in lines if isinstance(line.entry, call_entries.CallerConnected)), None)
@@ -75,24 +75,61 @@ def fold_report(record: CallRecord, flow: Flow, journal: Sequence[StoredEntry]) 
         "ended_reason": ended.entry.reason if ended and isinstance(ended.entry, call_entries.CallEnded) else "error",
         "outcome": outcome,
         "progress": round(progress, 3),
-        "observations": {
-            name: engine.state.observed[name].json_value if name in engine.state.observed else None
-            for name in flow.specs
-        },
+        "observations": {name: found.json_value if (found := _found(engine, name)) else None for name in flow.specs},
         "observation_status": {name: engine.status(name) for name in flow.specs},
         "evidence": _evidence(flow, engine, lines),
+        **_analysis(engine, lines),
         "judgements": list(_judgements(engine)),
         "rules": list(_rules(lines)),
         "phases": list(_phases(lines)),
         "statements": list(_statements(flow, lines)),
         "tools": list(_tools(lines)),
+        "passed_on": list(_passed_on(lines)),
         "transcript": list(_transcript(lines)),
         "transcript_url": None,
         "response_ms": _response_ms(lines),
         "tokens": _tokens(lines),
         "problems": list(_problems(lines)),
     }
-    return {"type": EVENT_TYPE, "timestamp": ended_at, "data": data}
+    return {"type": REPORT_EVENT, "timestamp": ended_at, "data": data}
+
+
+def bare_report(record: CallRecord, flow: Flow | None, journal: Sequence[StoredEntry], problem: str) -> dict[str, Any]:
+    """The report of a call whose journal does not fold: what is known without it, and why there is no more.
+
+    Its observations are all empty: nobody can say what was recorded.
+    """
+    names = tuple(flow.specs) if flow is not None else ()
+    ended_at = _iso(journal[-1].wall if journal else record.started)
+    answered = next((one for one in journal if one.kind == "caller_connected"), None)
+    lists = ("judgements", "rules", "phases", "statements", "tools", "passed_on", "transcript")
+    data = {
+        "call_sid": record.call_sid,
+        "flow": record.flow_name,
+        "flow_version": record.flow_version,
+        "direction": record.direction,
+        "caller": record.caller,
+        "called": record.called,
+        "started_at": _iso(record.started),
+        "answered_at": _iso(answered.wall) if answered else None,
+        "ended_at": ended_at,
+        "duration_s": round((journal[-1].at_ms - answered.at_ms) / 1000, 1) if answered else 0.0,
+        "ended_reason": "error",
+        "outcome": None,
+        "progress": 0.0,
+        "observations": dict.fromkeys(names),
+        "observation_status": dict.fromkeys(names, "unasked"),
+        "evidence": dict.fromkeys(names),
+        "analysis": None,
+        "summary": None,
+        "filled_after": [],
+        **{name: [] for name in lists},
+        "transcript_url": None,
+        "response_ms": None,
+        "tokens": _tokens(()),
+        "problems": [{"kind": "journal_damaged", "text": problem, "at": ended_at}],
+    }
+    return {"type": REPORT_EVENT, "timestamp": ended_at, "data": data}
 
 
 def whole_body(report: Mapping[str, Any]) -> str:
@@ -138,18 +175,35 @@ def report_schema(name: str, flow: Flow) -> dict[str, Any]:
         "observations": _object(observations),
         "observation_status": _object(statuses),
         "evidence": _object(evidence),
+        "filled_after": {"type": "array", "items": {"enum": [*flow.specs]}, "uniqueItems": True},
         "phases": {"type": "array", "items": _phase_schema(flow)},
     }
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": f"Report of a call with {name}",
-        **_object({"type": {"const": EVENT_TYPE}, "timestamp": _TIME, "data": _object(data)}),
+        **_object({"type": {"enum": [REPORT_EVENT, "call.analyzed"]}, "timestamp": _TIME, "data": _object(data)}),
     }
 
 
 # ---- the parts of a report ------------------------------------------------------------------------------------------
 
 _ENGINE = get_args(engine_entries.EngineEntry)
+
+
+def _found(engine: PhaseEngine, name: str) -> Observed | None:
+    """The value of a field, whether it was recorded in the call or filled in after it."""
+    return engine.state.observed.get(name) or engine.state.filled.get(name)
+
+
+def _analysis(engine: PhaseEngine, lines: Sequence[_Line]) -> dict[str, Any]:
+    """What the model wrote when the call was over; a call that never came to that was skipped."""
+    made = next((line.entry for line in reversed(lines) if isinstance(line.entry, call_entries.CallAnalysed)), None)
+    skipped = "skipped" if engine.analysis_wanted else None
+    return {
+        "analysis": made.status if made is not None else skipped,
+        "summary": made.summary if made is not None else None,
+        "filled_after": [name for name in engine.flow.specs if name in engine.state.filled],
+    }
 
 
 def _evidence(flow: Flow, engine: PhaseEngine, lines: Sequence[_Line]) -> dict[str, Any]:
@@ -161,6 +215,8 @@ def _evidence(flow: Flow, engine: PhaseEngine, lines: Sequence[_Line]) -> dict[s
                 observed = engine.state.observed.get(name)
                 if observed is not None and observed.json_value == value:
                     found[name] = _testimony(observed, line.wall)
+            case engine_entries.ObservationFilled(name=name):
+                found[name] = _testimony(engine.state.filled[name], line.wall)
             case engine_entries.ObservationDeclined(name=name, quote=quote, turn=turn) if found[name] is None:
                 declined = {"kind": "speech", "state": "unverifiable", "score": None, "quote": quote, "agreed": None}
                 found[name] = {**declined, "turn": turn, "at": line.wall}
@@ -200,8 +256,9 @@ def _rules(lines: Sequence[_Line]) -> Iterator[dict[str, Any]]:
 
 def _phases(lines: Sequence[_Line]) -> Iterator[dict[str, Any]]:
     entered = [(line.entry, line.wall) for line in lines if isinstance(line.entry, engine_entries.PhaseEntered)]
+    over = next((line.wall for line in lines if isinstance(line.entry, call_entries.PassedOn)), None)
     for number, (entry, wall) in enumerate(entered, 1):
-        left = entered[number][1] if number < len(entered) else lines[-1].wall
+        left = entered[number][1] if number < len(entered) else over or lines[-1].wall
         yield {"name": entry.phase, "cause": entry.cause, "entered_at": wall, "left_at": left}
 
 
@@ -221,6 +278,22 @@ def _tools(lines: Sequence[_Line]) -> Iterator[dict[str, Any]]:
     for line in lines:
         if isinstance(line.entry, engine_entries.ToolAnswered):
             yield {"tool": line.entry.tool, "ok": line.entry.ok, "took_ms": line.entry.took_ms, "at": line.wall}
+
+
+def _passed_on(lines: Sequence[_Line]) -> Iterator[dict[str, Any]]:
+    """Where the phone line took the caller, and what came of it: nulls where nobody ever told."""
+    results = {line.entry.number: line.entry for line in lines if isinstance(line.entry, call_entries.PassingEnded)}
+    for line in lines:
+        if isinstance(line.entry, call_entries.PassedOn):
+            result = results.get(line.entry.number)
+            yield {
+                "to": line.entry.to,
+                "target": line.entry.target,
+                "status": result.status if result else None,
+                "duration_s": result.duration_s if result else None,
+                "recording_url": result.recording_url if result else None,
+                "at": line.wall,
+            }
 
 
 def _transcript(lines: Sequence[_Line]) -> Iterator[dict[str, Any]]:
@@ -256,12 +329,19 @@ def _tokens(lines: Sequence[_Line]) -> dict[str, int]:
 def _problems(lines: Sequence[_Line]) -> Iterator[dict[str, Any]]:
     for line in lines:
         match line.entry:
-            case call_entries.ModelGone(reason=reason):
+            case call_entries.ModelGone(reason=reason, planned=False):
                 yield {"kind": "model_lost", "text": reason, "at": line.wall}
+            case call_entries.LegLost():
+                yield {"kind": "stream_lost", "text": "the caller's stream broke", "at": line.wall}
+            case call_entries.CallTakenOver(attempt=attempt):
+                yield {"kind": "resumed", "text": f"another process went on, number {attempt}", "at": line.wall}
             case call_entries.ReplyFailed(problem=problem):
                 yield {"kind": "reply_failed", "text": problem, "at": line.wall}
             case engine_entries.ObservationWithdrawn(name=name, reason="contradicted"):
                 yield {"kind": "not_said", "text": f"{name} was taken back: the caller did not say so", "at": line.wall}
+            case engine_entries.AskedAgain(tool=tool, subjects=subjects):
+                text = f"the caller was asked once more before {tool}: {', '.join(subjects)}"
+                yield {"kind": "not_verified", "text": text, "at": line.wall}
             case engine_entries.ToolAnswered(tool=tool, ok=False, refused=False):
                 yield {"kind": "tool_failed", "text": f"{tool} did not come back with a result", "at": line.wall}
             case call_entries.StatementNotRendered(reason=reason):
@@ -341,6 +421,9 @@ _FIXED: dict[str, Any] = {
     "observations": {},
     "observation_status": {},
     "evidence": {},
+    "analysis": {"enum": ["done", "skipped", None]},
+    "summary": _TEXT_OR_NULL,
+    "filled_after": {},
     "judgements": {
         "type": "array",
         "items": _object(
@@ -363,6 +446,19 @@ _FIXED: dict[str, Any] = {
     "tools": {
         "type": "array",
         "items": _object({"tool": {"type": "string"}, "ok": {"type": "boolean"}, "took_ms": _COUNT, "at": _TIME}),
+    },
+    "passed_on": {
+        "type": "array",
+        "items": _object(
+            {
+                "to": {"enum": ["transfer", "voicemail"]},
+                "target": _TEXT_OR_NULL,
+                "status": {"enum": [*get_args(call_entries.PassingStatus), None]},
+                "duration_s": {"type": ["integer", "null"], "minimum": 0},
+                "recording_url": _TEXT_OR_NULL,
+                "at": _TIME,
+            }
+        ),
     },
     "transcript": {"anyOf": [{"type": "array", "items": _SAID}, {"type": "null"}]},
     "transcript_url": _TEXT_OR_NULL,

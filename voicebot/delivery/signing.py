@@ -7,7 +7,7 @@ import binascii
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-_PREFIX = "whsec_"
+SECRET_PREFIX = "whsec_"
 _LEAST_BYTES, _MOST_BYTES = 24, 64
 
 _MEND = (
@@ -22,13 +22,13 @@ def check_secret(secret: str) -> str:
     Raises:
         ValueError: it is not. The text says what is wrong and how to mend it, and shows nothing of the secret.
     """
-    if not secret.startswith(_PREFIX):
-        raise ValueError(f"must begin with {_PREFIX}; {_MEND}")
-    encoded = secret.removeprefix(_PREFIX)
+    if not secret.startswith(SECRET_PREFIX):
+        raise ValueError(f"must begin with {SECRET_PREFIX}; {_MEND}")
+    encoded = secret.removeprefix(SECRET_PREFIX)
     try:
         key = base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)  # verifiers accept it unpadded
     except (binascii.Error, ValueError) as exc:
-        raise ValueError(f"must be base64 after {_PREFIX}; {_MEND}") from exc
+        raise ValueError(f"must be base64 after {SECRET_PREFIX}; {_MEND}") from exc
     if not _LEAST_BYTES <= len(key) <= _MOST_BYTES:
         raise ValueError(f"must hold {_LEAST_BYTES} to {_MOST_BYTES} bytes, not {len(key)}; {_MEND}")
     return secret

@@ -4,8 +4,12 @@ Every process may run one; a lease gives each delivery to one of them. An outcom
 process died, the store is gone) is forgotten with its lease, and the delivery is made again under the same
 `webhook-id`, by which the receiver knows it: at least once, never lost.
 
-Only 410 is final. Any other refusal, 400 and 404 included, is tried again over the whole schedule: a receiver that is
-being deployed or whose key was mistyped answers so too, and a report is worth nine more requests.
+A receiver that is overloaded (429, 502, 503, 504) gets its next deliveries one at a time until it accepts one. When
+each is tried again, the schedule and its `Retry-After` say. One that hangs keeps only the slots of its own host.
+
+Only 410 is final: the receiver is disabled, which is an error in the log and a state in the outbox. Any other refusal,
+400 and 404 included, is tried again over the whole schedule: a receiver that is being deployed or whose key was
+mistyped answers so too, and a report is worth nine more requests.
 """
 
 from __future__ import annotations
@@ -57,6 +61,7 @@ class DeliveryWorker:
         self._outbox, self._post, self._now, self._jitter = outbox, post, now, jitter
         self._parallel, self._per_host = parallel, per_host
         self._under_way: Counter[str] = Counter()
+        self._overloaded: set[str] = set()  # hosts
         self._wake = asyncio.Event()
 
     def wake(self) -> None:
@@ -86,7 +91,7 @@ class DeliveryWorker:
             limit=self._parallel - self._under_way.total(),
             lease_s=LEASE_S,
             per_host=self._per_host,
-            under_way=self._under_way,
+            under_way=self._under_way + Counter(dict.fromkeys(self._overloaded, self._per_host - 1)),
         )
         for delivery in leased:
             self._under_way[delivery.host] += 1
@@ -119,11 +124,14 @@ class DeliveryWorker:
         try:
             status = await self._post(delivery)
         except DeliveryError as exc:
+            if exc.throttle:
+                self._overloaded.add(delivery.host)
             await self._record_failure(delivery, exc.reason, exc.retry_after_s, disable=exc.disable)
         except Exception as exc:  # a defect met by one body must not stop the deliveries of all others
             log.exception("call %s: delivery %s failed unexpectedly", delivery.call_sid, delivery.webhook_id)
             await self._record_failure(delivery, f"failed unexpectedly: {type(exc).__name__}")
         else:
+            self._overloaded.discard(delivery.host)
             await self._outbox.delivered(delivery.webhook_id, self._now(), status)
             log.info("call %s: delivery %s accepted", delivery.call_sid, delivery.webhook_id)
 
@@ -146,3 +154,10 @@ class DeliveryWorker:
         await self._outbox.failed(
             delivery.webhook_id, now, reason, attempt=delivery.attempt, next_at=next_at, disable=disable
         )
+        if disable:
+            log.error(
+                "receiver at %s is disabled, as it says that it is gone; its deliveries are held until one is sent "
+                "again: voicebot deliveries retry %s",
+                delivery.host,
+                delivery.webhook_id,
+            )
