@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
 import json
 import subprocess
 import sys
@@ -13,10 +15,12 @@ from pathlib import Path
 import pytest
 
 from tests.fakes import environment
+from tests.store.store_samples import START, opened
 from voicebot import __version__
 from voicebot.cli import main
 from voicebot.flow.model import flow_from_json
 from voicebot.settings import Settings
+from voicebot.store.opening import open_store
 
 GOOD = """
 from voicebot.flow import Flow, HangUp, Observations, Phase, To, ask, it
@@ -115,6 +119,8 @@ HEAVY = {"aiohttp", "numpy", "twilio", "pydantic", "websockets", "soxr", "asynci
         (["--version"], HEAVY - {"pydantic"}),  # with which typer itself reads an option
         (["serve", "--help"], HEAVY - {"pydantic"}),
         (["flows", "--help"], HEAVY - {"pydantic"}),
+        (["calls", "erase", "--help"], HEAVY - {"pydantic"}),
+        (["deliveries", "--help"], HEAVY - {"pydantic"}),
     ],
 )
 def test_help_imports_nothing_heavy(arguments: list[str], heavy: set[str], tmp_path: Path) -> None:
@@ -143,7 +149,7 @@ def test_module_runs_as_the_command_does(tmp_path: Path) -> None:
 def test_help_names_every_command(run: Run) -> None:
     shown = run("--help")
     assert shown.code == 0
-    for command in ("demo", "serve", "check", "flows"):
+    for command in ("demo", "serve", "check", "flows", "calls"):
         assert f"\n  {command} " in shown.out
         assert run(command, "--help").code == 0
     assert run("-h").out == shown.out
@@ -159,6 +165,17 @@ def test_help_names_every_command(run: Run) -> None:
         ("demo", "--codec", "opus"),
         ("flows", "show"),
         ("flows",),
+        ("calls",),
+        ("calls", "show"),
+        ("calls", "list", "--limit", "0"),
+        ("calls", "list", "--caller", "0039555"),
+        ("calls", "erase", "--yes"),
+        ("calls", "erase", "CA1", "--caller", "+15550123", "--yes"),
+        ("calls", "erase", "--caller", "+15550123", "--older-than", "30d", "--yes"),
+        ("calls", "erase", "--older-than", "30", "--yes"),
+        ("calls", "erase", "--older-than", "³d", "--yes"),
+        ("calls", "erase", "--older-than", "9999999w", "--yes"),
+        ("calls", "export", "--since", "yesterday"),
     ],
 )
 def test_wrong_usage_is_exit_code_2(run: Run, arguments: tuple[str, ...]) -> None:
@@ -411,6 +428,103 @@ def test_demo_refuses_what_cannot_be(run: Run, tmp_path: Path) -> None:
         assert "Traceback" not in shown.err
 
 
+# ---- calls ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> str:
+    """The address of a store with a call that is over, and one at work."""
+    address = f"sqlite:///{tmp_path}/calls.db"
+
+    async def keep() -> None:
+        store = await open_store(address)
+        await opened(store, "CA1", "CA2")
+        data = {"ended_reason": "completed", "duration_s": 5.0, "outcome": None, "progress": 1.0}
+        await store.finish("CA1", json.dumps({"data": data}), [], attempt=1, ended=START)
+        await store.close()
+
+    asyncio.run(keep())
+    return address
+
+
+def test_calls_are_listed_as_table_and_json(run: Run, kept: str) -> None:
+    shown = run("calls", "list", VOICEBOT_STORE=kept)
+    assert shown.code == 0
+    assert [line.split()[2] for line in shown.out.splitlines()[1:]] == ["CA2", "CA1"]
+    for arguments, call_sids in [
+        (("--live",), ["CA2"]),
+        (("--ended",), ["CA1"]),
+        (("--caller", "+15550123"), ["CA2", "CA1"]),
+        (("--caller", "+15550999"), []),
+        (("--limit", "1"), ["CA2"]),
+    ]:
+        found = json.loads(run("calls", "list", "--json", *arguments, VOICEBOT_STORE=kept).out)["calls"]
+        assert [call["record"]["call_sid"] for call in found] == call_sids
+
+
+def test_call_is_shown_as_text_and_json(run: Run, kept: str) -> None:
+    assert "at work at A-000001" in run("calls", "show", "CA2", VOICEBOT_STORE=kept).out
+    assert json.loads(run("calls", "show", "CA2", "--json", VOICEBOT_STORE=kept).out)["data"] is None
+    assert json.loads(run("calls", "report", "CA1", VOICEBOT_STORE=kept).out)["data"]["progress"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (("show", "CA9"), "no call CA9 is recorded"),
+        (("report", "CA9"), "no call CA9 is recorded"),
+        (("report", "CA2"), "call CA2 has no report yet"),
+    ],
+)
+def test_call_that_is_not_there_is_one_line(run: Run, kept: str, command: tuple[str, ...], words: str) -> None:
+    shown = run("calls", *command, VOICEBOT_STORE=kept)
+    assert (shown.code, shown.out, shown.err.count("\n")) == (2, "", 1)
+    assert words in shown.err
+
+
+def test_erasing_needs_a_yes(run: Run, kept: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
+    refused = run("calls", "erase", "CA1", VOICEBOT_STORE=kept)
+    assert refused.code == 2 and "add --yes" in refused.err
+    for answer, erased in (("n\n", False), ("\n", False), ("y\n", True)):
+        terminal = io.StringIO(answer)
+        monkeypatch.setattr(terminal, "isatty", lambda: True)
+        monkeypatch.setattr("sys.stdin", terminal)
+        shown = run("calls", "erase", "CA1", VOICEBOT_STORE=kept)
+        assert shown.code == 0
+        assert "1 call of 2026-03-01 12:00:00 UTC" in shown.out
+        assert ("erased: CA1" in shown.out) == erased
+    assert run("calls", "show", "CA1", VOICEBOT_STORE=kept).code == 2
+
+
+def test_erasing_says_what_it_did(run: Run, kept: str) -> None:
+    shown = run("calls", "erase", "CA1", "CA2", "CA9", "--yes", VOICEBOT_STORE=kept)
+    assert shown.code == 1
+    assert shown.out.splitlines() == [
+        "not erased: CA2 is still at work",
+        "not erased: no call CA9 is recorded",
+        "1 call of 2026-03-01 12:00:00 UTC: journal, report and deliveries",
+        "erased: CA1",
+        "calls erased: 1",
+    ]
+    nothing = run("calls", "erase", "--older-than", "30d", "--yes", VOICEBOT_STORE=kept)
+    assert (nothing.code, nothing.out) == (0, "there is no call to erase\n")
+
+
+def test_export_is_for_its_owner_only(run: Run, kept: str, tmp_path: Path) -> None:
+    shown = run("calls", "export", VOICEBOT_STORE=kept)
+    assert [json.loads(line)["record"]["call_sid"] for line in shown.out.splitlines()] == ["CA1", "CA2"]
+    said = run("calls", "export", "--to", tmp_path / "calls.jsonl", "--since", "2026-03-01", VOICEBOT_STORE=kept)
+    assert (said.code, said.out) == (0, f"2 calls in {tmp_path / 'calls.jsonl'}\n")
+    assert (tmp_path / "calls.jsonl").read_text() == shown.out
+    assert (tmp_path / "calls.jsonl").stat().st_mode & 0o777 == 0o600
+    for since, count in (("2026-03-01T12:00:01", 0), ("2026-03-01T13:00:00+01:00", 2), ("1w", 0)):
+        exported = run("calls", "export", "--since", since, VOICEBOT_STORE=kept)
+        assert (exported.code, exported.out.count("\n")) == (0, count)
+    refused = run("calls", "export", "--to", tmp_path, VOICEBOT_STORE=kept)
+    assert refused.code == 2 and "cannot be written" in refused.err
+
+
 # ---- serve ----------------------------------------------------------------------------------------------------------
 
 
@@ -430,6 +544,21 @@ def test_serve_names_the_setting_that_is_wrong(run: Run) -> None:
     assert "canary" not in shown.err
 
 
+def test_serve_follows_files_in_one_process_only(run: Run) -> None:
+    shown = run("serve", "--reload", "--workers", "2", **SERVING)
+    assert shown.code == 2
+    assert "leave out --workers or --reload" in shown.err
+
+
+@pytest.mark.parametrize("workers", ["0", "-1", "257", "some"])
+def test_serve_refuses_a_senseless_number_of_workers(run: Run, workers: str) -> None:
+    assert run("serve", "--workers", workers, **SERVING).code == 2
+
+
+def test_help_keeps_the_supervisors_command_to_itself(run: Run) -> None:
+    assert "\n  worker " not in run("--help").out
+
+
 def test_serve_needs_flows(run: Run) -> None:
     shown = run("serve", **SERVING)
     assert shown.code == 2
@@ -445,7 +574,7 @@ def test_serve_needs_a_store(run: Run, tmp_path: Path) -> None:
 
 
 def test_interrupt_is_exit_code_130(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(*arguments: object) -> None:
+    def interrupted(*arguments: object, **options: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("voicebot.server.serve.run_server", interrupted)

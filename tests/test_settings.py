@@ -25,8 +25,10 @@ COMPLETE = {
     "VOICEBOT_PUBLIC_URL": "https://voice.example.com",
     "VOICEBOT_WEBHOOK_URL": "https://crm.example.com/in",
     "VOICEBOT_WEBHOOK_SECRET": SIGNING,
+    "VOICEBOT_STORE": "redis://canary-user:canary-password@redis.example.com/0",
     "VOICEBOT_API_TOKEN": "canary-api-token",
     "VOICEBOT_SECRET": "canary-of-stream-tokens",
+    "VOICEBOT_RECEIVER_SECRETS": f"crm={SIGNING},crm={SIGNING},hubspot=pat-canary-1",
 }
 
 
@@ -57,8 +59,16 @@ def test_empty_environment_is_enough_to_start_with() -> None:
     assert settings.codec == "pcm"
     assert (settings.max_calls, settings.drain_s) == (200, 300)
     assert settings.twilio_auth_tokens == settings.webhook_secrets == ()
-    assert settings.numbers == {}
+    assert settings.webhook_events == ("call.completed",)
+    assert settings.webhook_private == ()
+    assert settings.numbers == settings.receiver_secrets == {}
     assert settings.data_folder == Path("data")
+    assert settings.instance == ""
+
+
+@pytest.mark.parametrize("scheme", ["redis://host", "rediss://user:word@host:6380/3", "redis+sentinel://a,b/mymaster"])
+def test_files_beside_redis_are_in_data(scheme: str) -> None:
+    assert read_settings(None, VOICEBOT_STORE=scheme).data_folder == Path("data")
 
 
 def test_environment_goes_before_the_file_and_given_before_both(
@@ -95,6 +105,23 @@ def test_file_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr("builtins.open", forbidden)
     with pytest.raises(SettingsError, match=r"^\.env: cannot be read: Permission denied\. "):
         read_settings()
+
+
+def test_receivers_have_their_secrets_by_name() -> None:
+    settings = read_settings(None, VOICEBOT_RECEIVER_SECRETS=f"crm={SIGNING}, hubspot = pat-eu1==, crm=00D!x.y ,")
+    found = {name: [one.get_secret_value() for one in some] for name, some in settings.receiver_secrets.items()}
+    assert found == {"crm": [SIGNING, "00D!x.y"], "hubspot": ["pat-eu1=="]}
+
+
+def test_lists_are_separated_by_commas() -> None:
+    settings = read_settings(
+        None,
+        VOICEBOT_WEBHOOK_EVENTS="call.started, call.completed",
+        VOICEBOT_WEBHOOK_PRIVATE="crm.internal, 10.0.0.0/8,[::1]",
+    )
+    assert settings.webhook_events == ("call.started", "call.completed")
+    assert settings.allowed_addresses.hosts == {"crm.internal"}
+    assert [str(one) for one in settings.allowed_addresses.networks] == ["10.0.0.0/8", "::1/128"]
 
 
 def test_several_tokens_and_secrets_are_separated_by_commas() -> None:
@@ -158,7 +185,7 @@ WRONG = {
         "wss://voice.example.com",
         " https://voice.example.com",
     ],
-    "VOICEBOT_STORE": ["", "data/voicebot.db", "sqlite:///", "sqlite://data.db", "redis://localhost"],
+    "VOICEBOT_STORE": ["", "data/voicebot.db", "sqlite:///", "sqlite://data.db", "redis://", "redis+sentinel://host"],
     "VOICEBOT_FLOWS": [""],
     "VOICEBOT_NUMBERS": ["+15550100", "+15550100=", "=order", "5550100=order", "+15550100=a,+15550100=b", "x"],
     "VOICEBOT_WEBHOOK_URL": [
@@ -169,10 +196,14 @@ WRONG = {
         "https:///reports",
     ],
     "VOICEBOT_WEBHOOK_SECRET": ["hello", "whsec_", "whsec_%%%", "whsec_c2hvcnQ=", f"{SIGNING},hello"],
+    "VOICEBOT_WEBHOOK_EVENTS": ["", ",", "call.ended", "call.completed,call.ended"],
+    "VOICEBOT_WEBHOOK_PRIVATE": ["10.0.0.0/33", "http://crm.internal", "10.0.0.0/8 127.0.0.1", "*"],
+    "VOICEBOT_RECEIVER_SECRETS": ["crm", "crm=", "=x", "cr m=x", "crm=a b", SIGNING, "crm=whsec_x", "crm=x,hubspot"],
     "VOICEBOT_SECRET": ["short", "fifteen letters"],
     "VOICEBOT_CODEC": ["", "opus", "PCM"],
     "VOICEBOT_MAX_CALLS": ["", "0", "-1", "many", "1.5"],
     "VOICEBOT_DRAIN_S": ["", "-1", "14401", "nan", "inf", "soon"],
+    "VOICEBOT_INSTANCE": ["a/b", "a b", "a.b", "a?b", "città", "x" * 41, "west\n"],
 }
 
 
@@ -202,6 +233,7 @@ def test_first_wrong_one_of_several_is_named() -> None:
         ("VOICEBOT_PUBLIC_URL", "VOICEBOT_PUBLIC_URL"),
         ("OPENAI_API_KEY", "OPENAI_API_KEY"),
         ("VOICEBOT_WEBHOOK_SECRET", "VOICEBOT_WEBHOOK_SECRET"),
+        ("VOICEBOT_SECRET", "VOICEBOT_SECRET"),  # with a store that instances share
     ],
 )
 def test_serving_needs_what_it_needs(without: str, named: str) -> None:
@@ -224,7 +256,8 @@ def test_blank_value_counts_as_none(blank: str) -> None:
         {},
         {"OPENAI_API_KEY": "", "VOICEBOT_REALTIME_URL": "ws://127.0.0.1:9000/v1/realtime"},
         {"VOICEBOT_WEBHOOK_URL": "", "VOICEBOT_WEBHOOK_SECRET": ""},
-        {"VOICEBOT_SECRET": "", "VOICEBOT_API_TOKEN": "", "TWILIO_ACCOUNT_SID": ""},
+        {"VOICEBOT_STORE": "sqlite:///calls.db", "VOICEBOT_SECRET": ""},
+        {"VOICEBOT_API_TOKEN": "", "TWILIO_ACCOUNT_SID": ""},
     ],
 )
 def test_serving_needs_no_more(changed: dict[str, str]) -> None:
@@ -247,9 +280,15 @@ def test_secrets_do_not_show() -> None:
         ("VOICEBOT_WEBHOOK_SECRET", "whsec_canary!"),
         ("VOICEBOT_WEBHOOK_SECRET", "canary"),
         ("VOICEBOT_SECRET", "canary"),
+        ("VOICEBOT_RECEIVER_SECRETS", "canary"),
+        ("VOICEBOT_RECEIVER_SECRETS", "whsec_canary="),
+        ("VOICEBOT_RECEIVER_SECRETS", "crm=whsec_canary"),
+        ("VOICEBOT_RECEIVER_SECRETS", "crm=canary canary"),
         ("VOICEBOT_PUBLIC_URL", "https://canary:canary@voice.example.com/"),
         ("VOICEBOT_WEBHOOK_URL", "https://crm.example.com:canary"),
         ("VOICEBOT_REALTIME_URL", "wss://u:canary"),
+        ("VOICEBOT_STORE", "redis://canary:canary@host:99999/0"),
+        ("VOICEBOT_STORE", "redis+sentinel://:canary@host"),
     ],
 )
 def test_errors_do_not_show_what_was_given(variable: str, value: str) -> None:

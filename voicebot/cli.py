@@ -13,8 +13,11 @@ import typer
 from voicebot import __version__
 
 if TYPE_CHECKING:
+    from datetime import datetime, timedelta
+
     from voicebot.flow.check import Finding
     from voicebot.flow.loader import FlowShelf, InspectedFile
+    from voicebot.store.contract import DeliveryState
 
 T = TypeVar("T")
 
@@ -29,10 +32,16 @@ app = typer.Typer(
 )
 flows_app = typer.Typer(help="Look at the flows that are loaded.", no_args_is_help=True)
 app.add_typer(flows_app, name="flows")
+calls_app = typer.Typer(help="Look at recorded calls, erase them, export them.", no_args_is_help=True)
+app.add_typer(calls_app, name="calls")
+deliveries_app = typer.Typer(help="Look at what is delivered to receivers, and send it again.", no_args_is_help=True)
+app.add_typer(deliveries_app, name="deliveries")
 
 FolderOption = Annotated[
     Path | None, typer.Option("--flows", help="Folder of flows; default: VOICEBOT_FLOWS, ./flows, or those shipped.")
 ]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+NumberOption = Annotated[str | None, typer.Option("--caller", help="Calls from or to this number, as in +15550123.")]
 
 
 class Codec(StrEnum):
@@ -40,6 +49,15 @@ class Codec(StrEnum):
 
     pcm = "pcm"
     pcmu = "pcmu"
+
+
+class State(StrEnum):
+    """How a delivery stands."""
+
+    pending = "pending"
+    delivered = "delivered"
+    dead = "dead"
+    disabled = "disabled"
 
 
 @app.callback(invoke_without_command=True)
@@ -91,8 +109,7 @@ def chat(
     from voicebot.sim.realtime_server import API_KEY, RealtimeServer
     from voicebot.sim.realtime_session import DEFAULT_MODEL
 
-    if caller is not None and not (caller[:1] == "+" and caller[1:].isdecimal() and 8 <= len(caller) <= 16):
-        raise typer.BadParameter(f"{caller!r} is no number: write it as in +15550123456", param_hint="--caller")
+    _check_number(caller)
     loaded = load_file(Path(flow)) if flow.endswith(".py") else _shelf(folder).get(flow)
     settings = read_settings()
     key = settings.openai_api_key.get_secret_value()
@@ -109,12 +126,40 @@ def chat(
 def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)] = 8080,
+    workers: Annotated[
+        int, typer.Option(help="Processes that share the port; worker k listens on port + k too.", min=1, max=256)
+    ] = 1,
+    reload: Annotated[
+        bool, typer.Option("--reload", help="Load flow files anew when they change, while you write them.")
+    ] = False,
 ) -> None:
     """Answer the phone: serve Twilio's webhooks and media streams."""
+    if workers > 1:
+        if reload:
+            raise typer.BadParameter("flow files are followed by one process only: leave out --workers or --reload")
+        from voicebot.server.supervisor import supervise
+
+        raise typer.Exit(supervise(host, port, workers))
     from voicebot.server.serve import run_server
     from voicebot.settings import read_settings
 
-    run_server(read_settings(), host, port)
+    run_server(read_settings(), host, port, reload=reload)
+
+
+@app.command(hidden=True)
+def worker(
+    number: int,
+    shared: Annotated[list[int], typer.Option(help="Descriptors of sockets that all workers listen on.")],
+    own: Annotated[list[int], typer.Option(help="Descriptors of sockets that this one listens on besides.")],
+    link: Annotated[int, typer.Option(help="Descriptor of the socket shared with the supervisor.")],
+) -> None:
+    """One process of `serve --workers`, which starts it."""
+    from voicebot.server.serve import Place, run_worker
+    from voicebot.server.sockets import inherited
+    from voicebot.settings import read_settings
+
+    place = Place(number, [*map(inherited, shared)], [*map(inherited, own)], inherited(link))
+    run_worker(read_settings(), place)
 
 
 @app.command()
@@ -293,6 +338,119 @@ def replay(
     raise typer.Exit(1 if changed else 0)
 
 
+@calls_app.command("list")
+def calls_list(
+    caller: NumberOption = None,
+    live: Annotated[bool | None, typer.Option("--live/--ended", help="Only calls at work, or only those over.")] = None,
+    limit: Annotated[int, typer.Option(help="How many at most.", min=1, max=100_000)] = 20,
+    as_json: JsonOption = False,
+) -> None:
+    """The latest calls: when, which flow, from whom, and what came of them."""
+    import asyncio
+    import json
+
+    from voicebot.server import record_lines, records
+
+    _check_number(caller)
+    ended = None if live is None else not live
+    found = asyncio.run(records.list_calls(_store(), limit=limit, number=caller, ended=ended))
+    if as_json:
+        print(json.dumps({"calls": [records.as_json(call) for call in found]}, indent=2, ensure_ascii=False))
+        return
+    for line in record_lines.list_lines(found):
+        print(line)
+
+
+@calls_app.command("show")
+def calls_show(call_sid: str, as_json: JsonOption = False) -> None:
+    """A call: phases, observations with their evidence, what was said and heard, and why it ended.
+
+    Of a call at work, what is known so far.
+    """
+    import asyncio
+    import json
+
+    from voicebot.server import record_lines, records
+
+    call = asyncio.run(records.known_call(_store(), call_sid))
+    if as_json:
+        print(json.dumps(records.as_json(call), indent=2, ensure_ascii=False))
+        return
+    for line in record_lines.call_lines(call):
+        print(line)
+
+
+@calls_app.command("report")
+def calls_report(call_sid: str) -> None:
+    """A call's report in JSON, as it is kept."""
+    import asyncio
+
+    from voicebot.server.records import report_of
+
+    print(asyncio.run(report_of(_store(), call_sid)))
+
+
+@calls_app.command("erase")
+def calls_erase(
+    call_sids: Annotated[list[str] | None, typer.Argument(help="Calls to erase.")] = None,
+    caller: NumberOption = None,
+    older_than: Annotated[
+        str | None, typer.Option(help="Calls that ended so long ago, as in 30d or 12h, and whose report is delivered.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Erase calls for good: record, journal, report and deliveries. A call at work is left alone.
+
+    Exit code 1 when a named call is not erased.
+    """
+    import asyncio
+    from datetime import UTC, datetime
+
+    from voicebot.server import record_lines, records
+
+    _check_number(caller)
+    if sum((bool(call_sids), caller is not None, older_than is not None)) != 1:
+        raise typer.BadParameter("name calls, or give --caller, or --older-than: one of the three")
+    if not yes and not sys.stdin.isatty():
+        raise typer.BadParameter("nobody is there to ask: add --yes")
+    before = datetime.now(UTC) - _age(older_than, "--older-than") if older_than is not None else None
+    chosen = records.Selection(tuple(call_sids or ()), caller, before)
+    found = asyncio.run(records.to_erase(_store(), chosen))
+    for line in record_lines.erasure_lines(found):
+        print(line)
+    if found.calls and (yes or typer.confirm("Erase for good?")):
+        erased = asyncio.run(records.erase(_store(), chosen))
+        for call_sid in erased:
+            print(f"erased: {call_sid}")
+        print(f"calls erased: {len(erased)}")
+    raise typer.Exit(1 if call_sids and found.kept else 0)
+
+
+@calls_app.command("export")
+def calls_export(
+    to: Annotated[Path | None, typer.Option(help="Write to this file; default: standard output.")] = None,
+    since: Annotated[
+        str | None, typer.Option(help="Only calls that started then or later: a date (UTC), or how long ago, as in 7d.")
+    ] = None,
+) -> None:
+    """Every call as a line of JSON, oldest first: its record, its journal and its report."""
+    import asyncio
+
+    from voicebot.server.records import export
+
+    begin = _moment(since) if since is not None else None
+    if to is None:
+        asyncio.run(export(_store(), since=begin, write=sys.stdout.write))
+        return
+    try:
+        with open(to, "w", encoding="utf-8", opener=_private) as file:
+            count = asyncio.run(export(_store(), since=begin, write=file.write))
+    except OSError as exc:
+        print(f"voicebot: {to} cannot be written: {exc.strerror}", file=sys.stderr)
+        raise typer.Exit(2) from exc
+    print(f"{count} calls in {to}")
+
+
 @flows_app.command("list")
 def flows_list(folder: FolderOption = None) -> None:
     """Every flow with its version and goal."""
@@ -331,6 +489,121 @@ def flows_scenario_schema() -> None:
     from voicebot.sim.scenario_form import scenario_schema
 
     print(json.dumps(scenario_schema(), indent=2, ensure_ascii=False))
+
+
+def _store() -> str:
+    from voicebot.settings import read_settings
+
+    return read_settings().store
+
+
+def _check_number(number: str | None) -> None:
+    if number is not None and not (number[:1] == "+" and number[1:].isdecimal() and 8 <= len(number) <= 16):
+        raise typer.BadParameter(f"{number!r} is no number: write it as in +15550123456", param_hint="--caller")
+
+
+def _age(text: str, option: str) -> timedelta:
+    """How long ago, from `30d`, `12h` or `2w`."""
+    from datetime import timedelta
+
+    units = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
+    if text[-1:] not in units or not (text[:-1].isascii() and text[:-1].isdecimal() and len(text) <= 6):
+        raise typer.BadParameter(f"{text!r} is no time: write it as in 30d, 12h or 2w", param_hint=option)
+    return int(text[:-1]) * units[text[-1]]
+
+
+def _moment(text: str) -> datetime:
+    """A date, with a time or without (UTC unless it says otherwise), or how long ago."""
+    from datetime import UTC, datetime
+
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return datetime.now(UTC) - _age(text, "--since")
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _private(path: str, flags: int) -> int:
+    """Open a file that others must not read."""
+    import os
+
+    return os.open(path, flags, 0o600)
+
+
+@deliveries_app.command("list")
+def deliveries_list(
+    state: Annotated[State | None, typer.Option(help="Only those that stand so.")] = None,
+    call: Annotated[str | None, typer.Option(help="Only those of this call.")] = None,
+    limit: Annotated[int, typer.Option(help="At most so many, the latest.", min=1, max=10_000)] = 50,
+    as_json: Annotated[bool, typer.Option("--json", help="Print them as JSON.")] = False,
+) -> None:
+    """The latest deliveries: id, state, attempts, call, host, and what came of the last attempt."""
+    import asyncio
+    import json
+
+    from voicebot.delivery.lines import as_json as in_json
+    from voicebot.delivery.lines import list_lines
+    from voicebot.server.deliveries import list_deliveries
+    from voicebot.settings import read_settings
+
+    wanted: DeliveryState | None = None if state is None else state.value
+    found = asyncio.run(list_deliveries(read_settings().store, limit, wanted, call))
+    if as_json:
+        print(json.dumps([in_json(one) for one in found], indent=2, ensure_ascii=False))
+        return
+    for line in list_lines(found):
+        print(line)
+    if len(found) == limit:
+        print(f"the latest {limit}; --limit shows more", file=sys.stderr)
+
+
+@deliveries_app.command("show")
+def deliveries_show(
+    delivery_id: Annotated[str, typer.Argument(help="Its id, as `list` shows it.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON, with the body as it is sent.")] = False,
+) -> None:
+    """Everything of one delivery: how it stands, its headers as they would be sent now, and its body."""
+    import asyncio
+    import json
+
+    from voicebot.delivery.lines import show_lines, whole_as_json
+    from voicebot.server.app import keyring, utc_now
+    from voicebot.server.deliveries import find_delivery
+    from voicebot.settings import read_settings
+
+    settings = read_settings()
+    found, keys = asyncio.run(find_delivery(settings.store, delivery_id)), keyring(settings)
+    if as_json:
+        print(json.dumps(whole_as_json(found, keys, utc_now()), indent=2, ensure_ascii=False))
+        return
+    for line in show_lines(found, keys, utc_now()):
+        print(line)
+
+
+@deliveries_app.command("retry")
+def deliveries_retry(
+    delivery_ids: Annotated[list[str] | None, typer.Argument(help="Which to send again, by id.")] = None,
+    all_dead: Annotated[bool, typer.Option("--all-dead", help="Every one that was given up.")] = False,
+) -> None:
+    """Send deliveries again, under the same id and from the first attempt on; enables a disabled receiver.
+
+    A server that runs on the same store sends them within half a minute.
+    """
+    import asyncio
+
+    from voicebot.server.app import utc_now
+    from voicebot.server.deliveries import send_again, send_dead_again
+    from voicebot.settings import read_settings
+
+    if bool(delivery_ids) == all_dead:
+        raise typer.BadParameter("name deliveries by their ids, or give --all-dead")
+    store = read_settings().store
+    sent = asyncio.run(
+        send_dead_again(store, utc_now()) if all_dead else send_again(store, delivery_ids or (), utc_now())
+    )
+    for one in sent:
+        print(one)
+    print(f"{len(sent)} will be sent again", file=sys.stderr)
 
 
 def _flow_folder() -> Path:

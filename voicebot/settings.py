@@ -12,31 +12,42 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_serializer, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from voicebot.delivery.signing import check_secret
+from voicebot.delivery.guard import Allowed, read_allowed
+from voicebot.delivery.signing import SECRET_PREFIX, check_secret
 from voicebot.errors import SettingsError
-from voicebot.store.opening import sqlite_path
+from voicebot.store.opening import check_address, data_folder, is_shared, shown_address
+from voicebot.webhook_events import REPORT_EVENT, WEBHOOK_EVENTS, WebhookEvent
 
 _MEND = {
     "OPENAI_API_KEY": "Make a key in the OpenAI console, or name another server in VOICEBOT_REALTIME_URL.",
     "TWILIO_AUTH_TOKEN": "Copy it from the Twilio console; several, for rotation, are separated by commas.",
+    "TWILIO_API_URL": "Write the origin of Twilio's REST API, or leave it unset for https://api.twilio.com.",
     "VOICEBOT_PUBLIC_URL": "Write the origin as Twilio sees it, as in https://voice.example.com, without a path.",
     "VOICEBOT_REALTIME_URL": "Write a WebSocket address, as in wss://api.openai.com/v1/realtime.",
-    "VOICEBOT_STORE": "Write sqlite:///data/voicebot.db or another file.",
+    "VOICEBOT_STORE": "Write sqlite:///data/voicebot.db or another file, or the address of a Redis.",
     "VOICEBOT_MODEL": "Write the model's name, as in gpt-realtime-2.1, or leave it unset.",
     "VOICEBOT_FLOWS": "Write a folder of flow files, or leave it unset for ./flows.",
     "VOICEBOT_NUMBERS": "Write number=flow pairs, as in +15550100=restaurant_ordering,+15550101=financial_advisor.",
     "VOICEBOT_WEBHOOK_URL": "Write the address that receives reports, as in https://crm.example.com/voicebot.",
     "VOICEBOT_WEBHOOK_SECRET": "Write whsec_ and the base64 of 24 to 64 random bytes, as the receiver has it.",
+    "VOICEBOT_WEBHOOK_EVENTS": f"Write one or more, with commas: {', '.join(WEBHOOK_EVENTS)}.",
+    "VOICEBOT_WEBHOOK_PRIVATE": "Write hosts and networks with commas, as in crm.internal,10.0.0.0/8.",
+    "VOICEBOT_RECEIVER_SECRETS": "Write name=secret pairs, as in crm=whsec_…,hubspot=pat-…, by the names in the flows.",
     "VOICEBOT_CODEC": "Write pcm (the model hears 24 kHz) or pcmu (mu-law passes through).",
     "VOICEBOT_SECRET": "Write at least 16 characters, the same for all instances, or leave it unset.",
     "VOICEBOT_MAX_CALLS": "Write a whole number from 1 on.",
+    "VOICEBOT_RETENTION_DAYS": "Write days, as in 90, or leave it unset: then calls are kept until erased.",
     "VOICEBOT_DRAIN_S": "Write seconds, 0 to 14400.",
+    "VOICEBOT_INSTANCE": "Write letters, digits and dashes, at most 40, or leave it unset.",
 }
 _SHORTEST_SECRET = 16  # characters
 _NUMBER = re.compile(r"\+[1-9]\d{6,14}")
+_INSTANCE = re.compile(r"[A-Za-z0-9-]{1,40}")
+_SECRET_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
+_SECRET = re.compile(r"[!-~]+")  # what a header can carry, without spaces
 
 
 class Settings(BaseSettings):
@@ -52,18 +63,28 @@ class Settings(BaseSettings):
     transcription_model: str = Field("gpt-transcribe", validation_alias="VOICEBOT_TRANSCRIPTION_MODEL")
     twilio_account_sid: str = Field("", validation_alias="TWILIO_ACCOUNT_SID")
     twilio_auth_tokens: Annotated[tuple[SecretStr, ...], NoDecode] = Field((), validation_alias="TWILIO_AUTH_TOKEN")
+    twilio_api_url: str = Field("https://api.twilio.com", validation_alias="TWILIO_API_URL")
     public_url: str = Field("", validation_alias="VOICEBOT_PUBLIC_URL")
-    store: str = Field("sqlite:///data/voicebot.db", validation_alias="VOICEBOT_STORE")
+    store: str = Field("sqlite:///data/voicebot.db", validation_alias="VOICEBOT_STORE", repr=False)
     flows: Path = Field(Path("flows"), validation_alias="VOICEBOT_FLOWS")
     numbers: Annotated[dict[str, str], NoDecode] = Field(default_factory=dict, validation_alias="VOICEBOT_NUMBERS")
     default_flow: str = Field("", validation_alias="VOICEBOT_DEFAULT_FLOW")
     webhook_url: str = Field("", validation_alias="VOICEBOT_WEBHOOK_URL")
     webhook_secrets: Annotated[tuple[SecretStr, ...], NoDecode] = Field((), validation_alias="VOICEBOT_WEBHOOK_SECRET")
+    webhook_events: Annotated[tuple[WebhookEvent, ...], NoDecode] = Field(
+        (REPORT_EVENT,), validation_alias="VOICEBOT_WEBHOOK_EVENTS"
+    )
+    webhook_private: Annotated[tuple[str, ...], NoDecode] = Field((), validation_alias="VOICEBOT_WEBHOOK_PRIVATE")
+    receiver_secrets: Annotated[dict[str, tuple[SecretStr, ...]], NoDecode] = Field(
+        default_factory=dict, validation_alias="VOICEBOT_RECEIVER_SECRETS"
+    )
     api_token: SecretStr = Field(SecretStr(""), validation_alias="VOICEBOT_API_TOKEN")
     secret: SecretStr = Field(SecretStr(""), validation_alias="VOICEBOT_SECRET")
     codec: Literal["pcm", "pcmu"] = Field("pcm", validation_alias="VOICEBOT_CODEC")
     max_calls: int = Field(200, validation_alias="VOICEBOT_MAX_CALLS", ge=1)
+    retention_days: float | None = Field(None, validation_alias="VOICEBOT_RETENTION_DAYS", gt=0, le=36_500)
     drain_s: float = Field(300.0, validation_alias="VOICEBOT_DRAIN_S", ge=0, le=14_400)
+    instance: str = Field("", validation_alias="VOICEBOT_INSTANCE")
 
     @field_validator("twilio_auth_tokens", "webhook_secrets", mode="before")
     @classmethod
@@ -71,6 +92,41 @@ class Settings(BaseSettings):
         if isinstance(value, str):
             return tuple(SecretStr(part.strip()) for part in value.split(",") if part.strip())
         return value
+
+    @field_validator("webhook_events", "webhook_private", mode="before")
+    @classmethod
+    def _words(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("webhook_events")
+    @classmethod
+    def _some_events(cls, value: tuple[WebhookEvent, ...]) -> tuple[WebhookEvent, ...]:
+        if not value:
+            raise ValueError("names no event")
+        return value
+
+    @field_validator("webhook_private")
+    @classmethod
+    def _addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        read_allowed(value)
+        return value
+
+    @field_validator("receiver_secrets", mode="before")
+    @classmethod
+    def _named_secrets(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        named: dict[str, tuple[SecretStr, ...]] = {}
+        for number, part in enumerate(filter(str.strip, value.split(",")), 1):
+            name, _, secret = (piece.strip() for piece in part.partition("="))
+            if not _SECRET_NAME.fullmatch(name) or name.startswith(SECRET_PREFIX) or not _SECRET.fullmatch(secret):
+                raise ValueError(f"pair {number} is no name and secret with = between them")
+            if secret.startswith(SECRET_PREFIX):
+                check_secret(secret)
+            named[name] = (*named.get(name, ()), SecretStr(secret))
+        return named
 
     @field_validator("webhook_secrets")
     @classmethod
@@ -121,6 +177,14 @@ class Settings(BaseSettings):
             raise ValueError("ws:// is allowed on loopback only; use wss://")
         return value
 
+    @field_validator("twilio_api_url")
+    @classmethod
+    def _api(cls, value: str) -> str:
+        parts = _address(value)
+        if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(parts.hostname)):
+            raise ValueError("must begin with https:// (http:// only on loopback)")
+        return value.rstrip("/")
+
     @field_validator("webhook_url")
     @classmethod
     def _http(cls, value: str) -> str:
@@ -131,8 +195,12 @@ class Settings(BaseSettings):
     @field_validator("store")
     @classmethod
     def _known_store(cls, value: str) -> str:
-        sqlite_path(value)
+        check_address(value)
         return value
+
+    @field_serializer("store")
+    def _without_password(self, value: str) -> str:
+        return shown_address(value)
 
     @field_validator("secret")
     @classmethod
@@ -141,10 +209,22 @@ class Settings(BaseSettings):
             raise ValueError("is too short")
         return value
 
+    @field_validator("instance")
+    @classmethod
+    def _address_part(cls, value: str) -> str:
+        if value and not _INSTANCE.fullmatch(value):
+            raise ValueError("is no name for a stream's address")
+        return value
+
     @property
     def data_folder(self) -> Path:
-        """Where the store and what belongs to it live."""
-        return sqlite_path(self.store).parent
+        """Where the store and what belongs to it live; with Redis, the latter alone."""
+        return data_folder(self.store)
+
+    @property
+    def allowed_addresses(self) -> Allowed:
+        """Where receivers may be beside the public internet."""
+        return read_allowed(self.webhook_private)
 
     def require_serving(self) -> None:
         """Check that a server can answer a phone with these settings.
@@ -161,6 +241,10 @@ class Settings(BaseSettings):
         if not self.openai_api_key.get_secret_value() and not _is_loopback(urlsplit(self.realtime_url).hostname):
             raise SettingsError(
                 "OPENAI_API_KEY", "is not set", "Make a key in the OpenAI console, or set VOICEBOT_REALTIME_URL."
+            )
+        if is_shared(self.store) and not self.secret.get_secret_value():
+            raise SettingsError(
+                "VOICEBOT_SECRET", "is not set, and instances on one store need the same", _MEND["VOICEBOT_SECRET"]
             )
         if self.webhook_url and not self.webhook_secrets:
             raise SettingsError(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import re
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -18,7 +20,7 @@ from twilio.request_validator import RequestValidator
 
 from tests.fakes import WallClock
 from voicebot.errors import FlowError, SettingsError, StoreError
-from voicebot.flow import Flow, Observations, Phase, ask
+from voicebot.flow import Flow, Observations, Phase, Receiver, Report, ask
 from voicebot.flow.loader import FlowShelf, load_flow
 from voicebot.server.app import CALLS, MAX_BODY_BYTES, create_app, utc_now
 from voicebot.settings import Settings, read_settings
@@ -26,6 +28,7 @@ from voicebot.sim.crm import CrmAnswer, CrmSink
 from voicebot.store.opening import open_store
 
 SIGNING = "whsec_" + "c2VjcmV0IG9mIHRoZSByZXBvcnRzIGluIHRlc3Rz"
+TO_CRM = {"VOICEBOT_WEBHOOK_SECRET": SIGNING, "VOICEBOT_WEBHOOK_PRIVATE": "127.0.0.1"}
 ORIGIN = "https://voice.example.com"
 CALL = {"CallSid": "CA" + "1" * 32, "From": "+15550123456", "To": "+15550100000", "CallStatus": "ringing"}
 
@@ -140,7 +143,7 @@ async def test_end_closes_and_reports_everything(tmp_path: Path) -> None:
 
 async def test_report_goes_to_the_receiver_by_itself(tmp_path: Path) -> None:
     async with CrmSink(SIGNING) as crm:
-        chosen = settings(tmp_path, VOICEBOT_WEBHOOK_URL=crm.url, VOICEBOT_WEBHOOK_SECRET=SIGNING)
+        chosen = settings(tmp_path, **TO_CRM, VOICEBOT_WEBHOOK_URL=crm.url)
         app = await create_app(chosen, shelf=SHELF)
         async with serving(app) as client:
             await dial(client)
@@ -150,10 +153,70 @@ async def test_report_goes_to_the_receiver_by_itself(tmp_path: Path) -> None:
     assert received.payload is not None and received.payload["type"] == "call.completed"
 
 
+def with_receiver(url: str) -> FlowShelf:
+    """A flow that tells a receiver of its own how its calls begin and end."""
+
+    def short(event: Mapping[str, Any]) -> dict[str, Any]:
+        return {"kind": event["type"], "call": event["data"]["call_sid"]}
+
+    receiver = Receiver(
+        "wall", url=url, events=["call.started", "call.completed"], body=short, secret="wall", bearer="wall_token"
+    )
+    phases = [Phase("reception", instructions="Greet.")]
+    flow = Flow(goal="g", observations=Visit, phases=phases, report=Report(receivers=[receiver]))
+    return FlowShelf({"visit": load_flow("visit", flow)})
+
+
+async def test_receiver_of_the_flow_is_told_beside_the_default_one(tmp_path: Path) -> None:
+    own = "whsec_" + "b3duIHNlY3JldCBvZiB0aGUgd2FsbCBpbiB0ZXN0cw=="
+    async with CrmSink(SIGNING) as crm, CrmSink(own) as wall:
+        chosen = settings(
+            tmp_path,
+            **TO_CRM,
+            VOICEBOT_WEBHOOK_URL=crm.url,
+            VOICEBOT_RECEIVER_SECRETS=f"wall={own},wall_token=canary-token",
+        )
+        async with serving(await create_app(chosen, shelf=with_receiver(wall.url))) as client:
+            await dial(client)
+            await dial(client, "/twilio/after")
+            await crm.wait_for_reports(1, timeout_s=10)
+            told = await wall.wait_for_reports(2, timeout_s=10)
+    assert [one.payload and one.payload["type"] for one in crm.received] == ["call.completed"]
+    assert all(one.verified for one in told)
+    assert sorted(str(one.payload and one.payload["kind"]) for one in told) == ["call.completed", "call.started"]
+
+
+@pytest.mark.parametrize(("keys", "missing"), [("wall=whsec_" + "c2Vj" * 10, "wall_token"), ("wall_token=x", "wall")])
+async def test_key_that_a_receiver_lacks_stops_the_start(tmp_path: Path, keys: str, missing: str) -> None:
+    chosen = settings(tmp_path, VOICEBOT_RECEIVER_SECRETS=keys)
+    with pytest.raises(SettingsError, match=rf"VOICEBOT_RECEIVER_SECRETS: has no '{missing}', .* flow 'visit'"):
+        await create_app(chosen, shelf=with_receiver("https://wall.example"))
+    assert not (tmp_path / "data").exists()
+
+
+async def test_private_receiver_is_refused_unless_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    refused = asyncio.Event()
+
+    def notice(record: logging.LogRecord) -> bool:
+        if "127.0.0.1 is no public address; VOICEBOT_WEBHOOK_PRIVATE may allow it" in record.getMessage():
+            refused.set()
+        return True
+
+    monkeypatch.setattr(logging.getLogger("voicebot.delivery.worker"), "filters", [notice])
+    async with CrmSink(SIGNING) as crm:
+        chosen = settings(tmp_path, VOICEBOT_WEBHOOK_SECRET=SIGNING, VOICEBOT_WEBHOOK_URL=crm.url)
+        async with serving(await create_app(chosen, shelf=SHELF)) as client:
+            await dial(client)
+            await dial(client, "/twilio/after")
+            async with asyncio.timeout(30):
+                await refused.wait()
+        assert crm.received == []
+
+
 async def test_report_that_one_process_left_another_delivers(tmp_path: Path) -> None:
     clock = WallClock(utc_now())
     async with CrmSink(SIGNING, wall=clock, answers=[CrmAnswer(503)]) as crm:
-        chosen = settings(tmp_path, VOICEBOT_WEBHOOK_URL=crm.url, VOICEBOT_WEBHOOK_SECRET=SIGNING)
+        chosen = settings(tmp_path, **TO_CRM, VOICEBOT_WEBHOOK_URL=crm.url)
         async with serving(await create_app(chosen, shelf=SHELF, wall=clock)) as client:
             await dial(client)
             await dial(client, "/twilio/after")

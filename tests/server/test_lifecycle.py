@@ -13,23 +13,17 @@ from typing import Any
 
 import pytest
 
-from tests.fakes import START, BreakableStore, FakeLeg, open_sockets
+from tests.fakes import START, BreakableStore, FakeLeg, calls_over, open_sockets
 from voicebot.audio.formats import AudioFormat
 from voicebot.call.handlers import FAREWELL_S
 from voicebot.call.ports import CallerLeft, KeyPressed
 from voicebot.call.session import CallSession
+from voicebot.delivery.events import Target, Targets, webhook_id
 from voicebot.flow import CallControl, CallEvent, Flow, Observations, Phase, ask, handler
 from voicebot.flow.handlers import Handler
 from voicebot.flow.loader import LoadedFlow, load_flow
-from voicebot.server.lifecycle import (
-    CLAIM_LIMIT_S,
-    END_LIMIT_S,
-    Calls,
-    ModelAccess,
-    ReportTarget,
-    in_background,
-    webhook_id,
-)
+from voicebot.realtime.gate import FAILURES
+from voicebot.server.lifecycle import CLAIM_LIMIT_S, END_LIMIT_S, Calls, ModelAccess, in_background
 from voicebot.sim.brain import ScriptedBrain
 from voicebot.sim.clock import run_virtual
 from voicebot.sim.realtime_server import API_KEY, RealtimeServer
@@ -37,6 +31,7 @@ from voicebot.store.contract import CallRecord
 
 CRM = "https://crm.example.com/in"
 NOBODY = "ws://127.0.0.1:9/v1/realtime"
+MAX_CALLS = 2
 
 
 class Visit(Observations):
@@ -66,7 +61,7 @@ class House:
     async def open(self) -> CallSession:
         """As the voice webhook does."""
         self.opened += 1
-        record, is_new = await self.store.open_call(record_of(self.opened))
+        record, is_new = await self.store.open_call(record_of(self.opened), max_calls=MAX_CALLS)
         assert is_new
         return self.calls.open(record, self.flow)
 
@@ -81,7 +76,9 @@ def sid(number: int) -> str:
 
 
 def record_of(number: int) -> CallRecord:
-    return CallRecord(sid(number), "visit", VISIT.version, "+15550123456", "+15550100000", "inbound", START, 1, 0)
+    return CallRecord(
+        sid(number), "visit", VISIT.version, "+15550123456", "+15550100000", "inbound", START, "A-000001", 1, 0
+    )
 
 
 @asynccontextmanager
@@ -89,12 +86,12 @@ async def house(
     folder: Path, *, url: str = NOBODY, target: str = CRM, link: str | None = None, flow: LoadedFlow = VISIT
 ) -> AsyncIterator[House]:
     store = await BreakableStore.open(folder / "calls.db")
-    calls = Calls(
-        store=store,
-        access=ModelAccess(url, lambda: API_KEY, "gpt-realtime-2.1", "gpt-transcribe", AudioFormat.PCMU_8K),
-        target=ReportTarget(target, link),
-        max_calls=2,
-        wall=lambda: START,
+    calls = calls_over(
+        store,
+        ModelAccess(url, lambda: API_KEY, "gpt-realtime-2.1", "gpt-transcribe", AudioFormat.PCMU_8K),
+        {"visit": flow},
+        targets=Targets(Target("", target, frozenset({"call.completed"})) if target else None, link),
+        max_calls=MAX_CALLS,
         reported=lambda: made.reported.append(asyncio.get_running_loop().time()),
     )
     made = House(calls, store, flow)
@@ -249,7 +246,7 @@ def test_report_that_cannot_be_made_is_logged(tmp_path: Path, caplog: pytest.Log
     async def play() -> None:
         async with house(tmp_path) as made:
             await made.open()
-            made.calls._wall = None  # type: ignore[assignment]
+            made.calls._reporter._wall = None  # type: ignore[assignment]
             await made.calls.finished()
             assert made.calls.count == 0
             await asyncio.sleep(0.1)
@@ -377,6 +374,23 @@ def test_warm_socket_that_no_stream_claims_is_closed(tmp_path: Path) -> None:
     virtual(play)
 
 
+@pytest.mark.parametrize(("key", "open_to_others"), [("wrong", True), (API_KEY, False)])
+def test_gate_closes_for_trouble_of_the_service_alone(tmp_path: Path, key: str, open_to_others: bool) -> None:
+    async def play() -> None:
+        async with RealtimeServer(lambda: ScriptedBrain([])) as model, house(tmp_path, url=model.url) as made:
+            model.available = key == "wrong"
+            access = made.calls._access = replace(made.calls._access, api_key=lambda: key)
+            for number in range(1, 2 * FAILURES):
+                session = await made.open()
+                await asyncio.sleep(0.01)
+                session.hang_up()
+                await asyncio.sleep(0.01)
+                assert (await made.report(number))["data"]["ended_reason"] == "never_connected"
+            assert access.gate.admits(asyncio.get_running_loop().time()) is open_to_others
+
+    virtual(play)
+
+
 def test_key_of_the_model_shows_in_no_repr() -> None:
     access = ModelAccess(NOBODY, lambda: "sk-canary", "m", "t", AudioFormat.PCM16_24K)
     assert "canary" not in repr(access)
@@ -474,13 +488,6 @@ def test_finished_waits_for_all(tmp_path: Path) -> None:
 
 
 # ---- beside the calls -----------------------------------------------------------------------------------------------
-
-
-def test_webhook_ids_tell_calls_and_events_apart() -> None:
-    ids = {webhook_id(call, event) for call in (sid(1), sid(2)) for event in ("call.completed", "call.updated")}
-    assert len(ids) == 4
-    assert webhook_id(sid(1), "call.completed") in ids
-    assert all(one.startswith("msg_") and "." not in one for one in ids)
 
 
 async def test_background_work_ends_with_its_body() -> None:

@@ -90,8 +90,8 @@ class Server:
         async with aiohttp.ClientSession() as http, http.get(f"http://127.0.0.1:{self.port}{path}") as answer:
             return answer.status, await answer.text()
 
-    async def call(self) -> CallResult:
-        """Place a call and see it through."""
+    async def call(self, *, port: int | None = None) -> CallResult:
+        """Place a call and see it through; `port` is where the carrier is led to instead of the usual one."""
         phone = Phone(
             f"{ORIGIN}/twilio/voice",
             to=SHORT.called_number,
@@ -100,7 +100,7 @@ class Server:
             auth_token=AUTH_TOKEN,
             behaviour=Caller(SHORT.steps()),
             status_url=f"{ORIGIN}/twilio/status",
-            via={"voice.example.com": f"127.0.0.1:{self.port}"},
+            via={"voice.example.com": f"127.0.0.1:{port or self.port}"},
             on_event=lambda event: self.on_event(event),
         )
         async with asyncio.timeout(CALL_LIMIT_S):
@@ -131,15 +131,14 @@ class Server:
 
 
 @asynccontextmanager
-async def server(folder: Path, *, loop: str = "as installed", **settings: str) -> AsyncIterator[Server]:
+async def server(folder: Path, *arguments: str, loop: str = "as installed", **settings: str) -> AsyncIterator[Server]:
     """Start it on a free port, ready to take calls; whatever happens, it is gone at the end."""
     (folder / "flows").mkdir()
     (folder / "flows" / "visit.py").write_text(FLOW)
     (folder / "shadow").mkdir()
     if loop == "asyncio":
         (folder / "shadow" / "uvloop.py").write_text("raise ImportError")
-    brain = SHORT.brain()
-    async with RealtimeServer(lambda: brain) as model, CrmSink(WEBHOOK_SECRET) as crm:
+    async with RealtimeServer(SHORT.brain) as model, CrmSink(WEBHOOK_SECRET) as crm:
         variables = environment(
             OPENAI_API_KEY=API_KEY,
             TWILIO_AUTH_TOKEN=AUTH_TOKEN,
@@ -147,11 +146,12 @@ async def server(folder: Path, *, loop: str = "as installed", **settings: str) -
             VOICEBOT_REALTIME_URL=model.url,
             VOICEBOT_WEBHOOK_URL=crm.url,
             VOICEBOT_WEBHOOK_SECRET=WEBHOOK_SECRET,
+            VOICEBOT_WEBHOOK_PRIVATE="127.0.0.1",
             **settings,
         )
         path = f"{folder / 'shadow'}:{variables['PYTHONPATH']}"
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "voicebot", "serve", "--port", "0"),
+            *(sys.executable, "-m", "voicebot", "serve", "--port", "0", *arguments),
             cwd=folder,
             env={**variables, "PYTHONPATH": path},
             stderr=PIPE,

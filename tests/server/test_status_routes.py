@@ -13,16 +13,16 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from tests.fakes import CALL_SID, START, BreakableStore
+from tests.fakes import CALL_SID, START, BreakableStore, calls_over
 from voicebot.audio.formats import AudioFormat
 from voicebot.flow import Flow, Observations, Phase, ask
 from voicebot.flow.loader import load_flow
-from voicebot.server.lifecycle import Calls, ModelAccess, ReportTarget
+from voicebot.server.lifecycle import Calls, ModelAccess
 from voicebot.server.status_routes import StatusRoutes
 from voicebot.store.contract import CallRecord
 
 API_TOKEN = "the API's token"
-RECORD = CallRecord(CALL_SID, "visit", "v1", None, None, "inbound", START, 1, 0)
+RECORD = CallRecord(CALL_SID, "visit", "v1", None, None, "inbound", START, "A-000001", 1, 0)
 
 
 class Visit(Observations):
@@ -52,14 +52,8 @@ class Site:
 @asynccontextmanager
 async def site(folder: Path, api_token: str = API_TOKEN) -> AsyncIterator[Site]:
     store = await BreakableStore.open(folder / "calls.db")
-    calls = Calls(
-        store=store,
-        access=ModelAccess("ws://127.0.0.1:9/", lambda: "", "m", "", AudioFormat.PCMU_8K),
-        target=ReportTarget("", None),
-        max_calls=1,
-        wall=lambda: START,
-        reported=lambda: None,
-    )
+    access = ModelAccess("ws://127.0.0.1:9/", lambda: "", "m", "", AudioFormat.PCMU_8K)
+    calls = calls_over(store, access, {"visit": VISIT}, max_calls=1)
     app = web.Application()
     app.add_routes(StatusRoutes(calls=calls, store=store, api_token=api_token).routes())
     try:
@@ -85,7 +79,7 @@ async def test_ready_while_a_call_would_be_taken(tmp_path: Path) -> None:
 
 async def test_not_ready_when_full(tmp_path: Path) -> None:
     async with site(tmp_path) as made:
-        await made.store.open_call(RECORD)
+        await made.store.open_call(RECORD, max_calls=1)
         session = made.calls.open(RECORD, VISIT)
         assert await made.readiness() == (503, {"status": "not ready", "problems": ["full"], "calls": 1})
         session.hang_up()
@@ -107,9 +101,9 @@ async def test_report_is_read_with_the_token(tmp_path: Path) -> None:
     async with site(tmp_path) as made:
         path, right = f"/calls/{CALL_SID}/report", {"Authorization": f"Bearer {API_TOKEN}"}
         assert (await made.get(path, **right))[0] == 404
-        await made.store.open_call(RECORD)
+        await made.store.open_call(RECORD, max_calls=1)
         assert (await made.get(path, **right))[0] == 404  # it still goes on
-        await made.store.finish(CALL_SID, '{"data": {"caller": "Zoë"}}', [], ended=START)
+        await made.store.finish(CALL_SID, '{"data": {"caller": "Zoë"}}', [], attempt=1, ended=START)
         assert await made.get(path, **right) == (200, '{"data": {"caller": "Zoë"}}')
         async with made.client.get(path, headers=right) as answer:
             assert answer.content_type == "application/json"
@@ -122,8 +116,8 @@ async def test_report_is_read_with_the_token(tmp_path: Path) -> None:
 async def test_report_is_closed_to_others(tmp_path: Path, given: str | None, call_sid: str) -> None:
     """Also to those who ask for a call that does not exist."""
     async with site(tmp_path) as made:
-        await made.store.open_call(RECORD)
-        await made.store.finish(CALL_SID, "{}", [], ended=START)
+        await made.store.open_call(RECORD, max_calls=1)
+        await made.store.finish(CALL_SID, "{}", [], attempt=1, ended=START)
         headers = {} if given is None else {"Authorization": given}
         answer = await made.get(f"/calls/{call_sid}/report", **headers)
         assert answer == (401, "give the API token as a bearer token")

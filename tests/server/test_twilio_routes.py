@@ -19,13 +19,15 @@ import pytest
 from aiohttp import web
 from twilio.request_validator import RequestValidator
 
-from tests.fakes import START, BreakableStore, open_sockets
+from tests.fakes import START, BreakableStore, calls_over, open_sockets
 from voicebot.audio.formats import AudioFormat
 from voicebot.call.session import CallSession
-from voicebot.flow import Flow, Observations, Phase, ask
+from voicebot.flow import Flow, Observations, Phase, Transfer, Voicemail, ask
 from voicebot.flow.loader import FlowShelf, load_flow
+from voicebot.flow.ways_out import WayOut
 from voicebot.server.app import MAX_BODY_BYTES
-from voicebot.server.lifecycle import CLAIM_LIMIT_S, Calls, ModelAccess, ReportTarget
+from voicebot.server.lifecycle import CLAIM_LIMIT_S, Calls, ModelAccess
+from voicebot.server.passing import Passing
 from voicebot.server.serve import make_runner
 from voicebot.server.twilio_routes import BODY_LIMIT_S, START_LIMIT_S, TwilioRoutes
 from voicebot.sim.brain import ScriptedBrain
@@ -50,12 +52,13 @@ class Visit(Observations):
     name: str = ask("the caller's full name")
 
 
-def flow_of(language: str, *numbers: str) -> Flow:
+def flow_of(language: str, *numbers: str, fallback: Sequence[WayOut] = ()) -> Flow:
     return Flow(
         goal="Find out who is calling.",
         observations=Visit,
         languages=[language],
         numbers=list(numbers),
+        fallback=fallback,
         phases=[Phase("reception", instructions="Find out who is calling.")],
     )
 
@@ -63,6 +66,9 @@ def flow_of(language: str, *numbers: str) -> Flow:
 FLOWS = {
     "assess": load_flow("assess", flow_of("en", "+390600000001")),
     "order": load_flow("order", flow_of("it", "+390600000002")),
+    "elsewhere": load_flow(
+        "elsewhere", flow_of("en", fallback=[Transfer("+15550199", timeout="20s"), Voicemail(max="2m")])
+    ),
 }
 
 
@@ -122,15 +128,19 @@ class Site:
         """The voice webhook of a call."""
         return await self.post("/twilio/voice", VOICE | changed)
 
-    async def open_stream(self, *, auth_token: str = TOKENS[0], signed: bool = True) -> aiohttp.ClientWebSocketResponse:
-        url = ORIGIN.replace("https", "wss") + "/twilio/media"
+    async def open_stream(
+        self, *, auth_token: str = TOKENS[0], signed: bool = True, path: str = "/twilio/media"
+    ) -> aiohttp.ClientWebSocketResponse:
+        url = ORIGIN.replace("https", "wss") + path
         signature = RequestValidator(auth_token).compute_signature(url, {})
         headers = {"X-Twilio-Signature": signature} if signed else {}
-        return await self.http.ws_connect(f"http://127.0.0.1:{PORT}/twilio/media", headers=headers)
+        return await self.http.ws_connect(f"http://127.0.0.1:{PORT}{path}", headers=headers)
 
-    async def start_stream(self, token: str, call_sid: str = CALL_SID) -> aiohttp.ClientWebSocketResponse:
+    async def start_stream(
+        self, token: str, call_sid: str = CALL_SID, path: str = "/twilio/media"
+    ) -> aiohttp.ClientWebSocketResponse:
         """A stream that is signed well and says who it is."""
-        socket = await self.open_stream()
+        socket = await self.open_stream(path=path)
         start = json.loads((SAMPLES / "twilio" / "from_start.json").read_text())
         start["start"] |= {"callSid": call_sid, "customParameters": {"token": token}}
         await socket.send_str((SAMPLES / "twilio" / "from_connected.json").read_text())
@@ -151,6 +161,11 @@ class Site:
         return str(json.loads(report)["data"]["ended_reason"])
 
 
+async def nobody() -> frozenset[str]:
+    """No other instance takes calls."""
+    return frozenset()
+
+
 @asynccontextmanager
 async def site(
     *,
@@ -158,6 +173,7 @@ async def site(
     numbers: Mapping[str, str] = {},
     default_flow: str = "assess",
     max_calls: int = 10,
+    instance: str = "",
 ) -> AsyncIterator[Site]:
     wall = wall_clock(START)
     shelf = FlowShelf({name: FLOWS[name] for name in flows})
@@ -165,14 +181,7 @@ async def site(
         store = await BreakableStore.open(Path(folder) / "calls.db")
         async with RealtimeServer(lambda: ScriptedBrain([])) as model:
             access = ModelAccess(model.url, lambda: API_KEY, "gpt-realtime-2.1", "gpt-transcribe", AudioFormat.PCMU_8K)
-            calls = Calls(
-                store=store,
-                access=access,
-                target=ReportTarget("", None),
-                max_calls=max_calls,
-                wall=wall,
-                reported=lambda: None,
-            )
+            calls = calls_over(store, access, shelf.flows, max_calls=max_calls, wall=wall, owner=f"{instance}-000001")
             routes = TwilioRoutes(
                 calls=calls,
                 store=store,
@@ -184,6 +193,8 @@ async def site(
                 numbers=dict(numbers),
                 default_flow=default_flow,
                 wall=wall,
+                passing=Passing(store=store, calls=calls, shelf=lambda: shelf, public_url=ORIGIN, wall=wall),
+                others=nobody,
             )
             app = web.Application(client_max_size=MAX_BODY_BYTES)
             app.add_routes(routes.routes())
@@ -206,12 +217,15 @@ def on_site(
     numbers: Mapping[str, str] = {},
     default_flow: str = "assess",
     max_calls: int = 10,
+    instance: str = "",
 ) -> Callable[[Callable[..., Coroutine[object, object, None]]], Callable[..., None]]:
     """Run an async test with a `Site` before its other arguments, on the virtual clock."""
 
     def decorate(test: Callable[..., Coroutine[object, object, None]]) -> Callable[..., None]:
         async def play(**arguments: object) -> None:
-            async with site(flows=flows, numbers=numbers, default_flow=default_flow, max_calls=max_calls) as made:
+            async with site(
+                flows=flows, numbers=numbers, default_flow=default_flow, max_calls=max_calls, instance=instance
+            ) as made:
                 await test(made, **arguments)
 
         @functools.wraps(test)
@@ -243,6 +257,27 @@ async def test_voice_webhook_joins_the_call_to_its_stream(made: Site) -> None:
     record = await made.store.call(CALL_SID)
     assert record is not None
     assert (record.flow_name, record.caller, record.called) == ("assess", VOICE["From"], VOICE["To"])
+
+
+@on_site(instance="west-2")
+async def test_stream_is_sent_to_the_instance_that_has_its_model(made: Site) -> None:
+    answer = await made.dial()
+    stream = ElementTree.fromstring(answer.text).find("Connect/Stream")
+    assert stream is not None
+    assert stream.attrib["url"] == "wss://voice.example.com/twilio/media/west-2"
+    socket = await made.start_stream(answer.token, path="/twilio/media/west-2")
+    await asyncio.sleep(0.5)
+    assert "caller_connected" in await made.kinds()
+    await socket.close()
+
+
+@pytest.mark.parametrize("path", ["/twilio/media", "/twilio/media/east-1"])
+@on_site(instance="west-2")
+async def test_stream_that_names_another_is_taken_where_it_lands(made: Site, path: str) -> None:
+    socket = await made.start_stream((await made.dial()).token, path=path)
+    await asyncio.sleep(0.5)
+    assert "caller_connected" in await made.kinds()
+    await socket.close()
 
 
 @on_site()
@@ -405,7 +440,7 @@ async def test_call_that_failed_to_open_leaves_its_place(made: Site) -> None:
 
 @on_site(default_flow="order")
 async def test_defect_of_ours_is_a_sentence(made: Site, caplog: pytest.LogCaptureFixture) -> None:
-    async def defect(record: CallRecord) -> tuple[CallRecord, bool]:
+    async def defect(record: CallRecord, *, max_calls: int) -> tuple[CallRecord | None, bool]:
         raise ZeroDivisionError
 
     made.store.open_call = defect  # type: ignore[method-assign]
@@ -649,7 +684,7 @@ async def test_stream_that_begins_wrong_is_closed(made: Site, first: str) -> Non
 @on_site()
 async def test_stream_is_refused_while_the_store_fails(made: Site) -> None:
     token = (await made.dial()).token
-    made.store.break_down("claim_token")
+    made.store.break_down("claim_stream")
     await refused(await made.start_stream(token))
     made.store.mend()
     socket = await made.start_stream(token)
@@ -680,10 +715,10 @@ GOOD, BAD = ["Hangup"], ["Say", "Hangup"]
 )
 @on_site()
 async def test_sentence_only_for_what_ended_badly(made: Site, reason: str, verbs: list[str]) -> None:
-    record = CallRecord(CALL_SID, "order", "v1", None, None, "inbound", START, 1, 0)
-    await made.store.open_call(record)
+    record = CallRecord(CALL_SID, "order", "v1", None, None, "inbound", START, "A-000001", 1, 0)
+    await made.store.open_call(record, max_calls=10)
     report = json.dumps({"data": {"ended_reason": reason, "flow": "order"}})
-    await made.store.finish(CALL_SID, report, [], ended=START)
+    await made.store.finish(CALL_SID, report, [], attempt=1, ended=START)
     answer = await made.post("/twilio/after", sample("connect_action"))
     assert answer.verbs == verbs
     assert answer.said == (FALLBACK_SENTENCES["it"].trouble if verbs is BAD else None)
@@ -691,8 +726,10 @@ async def test_sentence_only_for_what_ended_badly(made: Site, reason: str, verbs
 
 @on_site()
 async def test_sentence_for_a_flow_that_is_gone(made: Site) -> None:
-    await made.store.open_call(CallRecord(CALL_SID, "gone", "v1", None, None, "inbound", START, 1, 0))
-    await made.store.finish(CALL_SID, '{"data": {"ended_reason": "error", "flow": "gone"}}', [], ended=START)
+    await made.store.open_call(
+        CallRecord(CALL_SID, "gone", "v1", None, None, "inbound", START, "A-000001", 1, 0), max_calls=10
+    )
+    await made.store.finish(CALL_SID, '{"data": {"ended_reason": "error", "flow": "gone"}}', [], attempt=1, ended=START)
     answer = await made.post("/twilio/after", sample("connect_action"))
     assert answer.said == FALLBACK_SENTENCES["en"].trouble
 
@@ -728,10 +765,32 @@ async def test_after_a_stream_hangs_up(made: Site) -> None:
     socket = await made.start_stream((await made.dial()).token)
     await asyncio.sleep(1)
     await socket.send_str((SAMPLES / "twilio" / "from_stop.json").read_text())
-    assert (await made.post("/twilio/after", sample("connect_action"))).verbs == GOOD
+    over = sample("connect_action") | {"CallStatus": "completed"}
+    assert (await made.post("/twilio/after", over)).verbs == GOOD
     await made.calls.finished()
-    assert (await made.post("/twilio/after", sample("connect_action"))).verbs == GOOD
+    assert (await made.post("/twilio/after", over)).verbs == GOOD
+    assert await made.ended_reason() == "caller_hung_up"
     await socket.close()
+
+
+@on_site()
+async def test_caller_who_is_still_on_the_line_after_a_stream_is_not_let_go(made: Site) -> None:
+    """The stream was stopped from outside, as by a redirect through the vendor's REST API."""
+    socket = await made.start_stream((await made.dial()).token)
+    await asyncio.sleep(1)
+    await socket.send_str((SAMPLES / "twilio" / "from_stop.json").read_text())
+    again = await made.post("/twilio/after", sample("connect_action"))
+    assert again.verbs[0] == "Connect"
+    assert await made.post("/twilio/after", sample("connect_action")) == again
+    second = await made.start_stream(again.token)
+    await asyncio.sleep(1)
+    session = made.session()
+    assert session.attempt == 2 and session.ending is None
+    await second.send_str((SAMPLES / "twilio" / "from_stop.json").read_text())
+    await made.calls.finished()
+    assert await made.ended_reason() == "caller_hung_up"
+    await socket.close()
+    await second.close()
 
 
 @on_site()

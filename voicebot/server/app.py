@@ -5,26 +5,38 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 
+import aiohttp
 from aiohttp import web
 
 from voicebot.audio.formats import AudioFormat
-from voicebot.delivery.post import WebhookPost, open_session
+from voicebot.delivery.events import Target, Targets
+from voicebot.delivery.guard import AddressGuard
+from voicebot.delivery.keys import Keyring
+from voicebot.delivery.post import WebhookPost
 from voicebot.delivery.worker import DeliveryWorker
 from voicebot.flow.loader import FlowShelf, load_folder
 from voicebot.settings import Settings, stream_secret
 from voicebot.store.opening import open_store
+from voicebot.telephony.rest import TwilioRest
 from voicebot.telephony.signatures import SignatureChecker
 
-from .lifecycle import Calls, ModelAccess, ReportTarget, in_background
+from .instance import new_owner
+from .lifecycle import Calls, ModelAccess, in_background
+from .passing import Passing
+from .reporting import Reporter
+from .retention import keep_erasing
 from .status_routes import StatusRoutes
-from .twilio_routes import TwilioRoutes
+from .twilio_routes import AFTER_PATH, TwilioRoutes
+from .watch import Watch
 
 log = logging.getLogger(__name__)
 
 MAX_BODY_BYTES = 64 * 1024
 CALLS: web.AppKey[Calls] = web.AppKey("calls", Calls)
+WATCH: web.AppKey[Watch] = web.AppKey("watch", Watch)
 
 
 def utc_now() -> datetime:
@@ -32,14 +44,29 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+def keyring(settings: Settings) -> Keyring:
+    """The secrets of receivers, as the settings hold them."""
+    named = {name: [one.get_secret_value() for one in some] for name, some in settings.receiver_secrets.items()}
+    return Keyring([one.get_secret_value() for one in settings.webhook_secrets], named)
+
+
+def _targets(settings: Settings) -> Targets:
+    """Who is told of calls; whole reports can be read by those who have the API token."""
+    default = Target("", settings.webhook_url, frozenset(settings.webhook_events)) if settings.webhook_url else None
+    return Targets(default, settings.public_url if settings.api_token.get_secret_value() else None)
+
+
 async def create_app(
-    settings: Settings, *, shelf: FlowShelf | None = None, wall: Callable[[], datetime] = utc_now
+    settings: Settings,
+    *,
+    shelf: FlowShelf | Callable[[], FlowShelf] | None = None,
+    wall: Callable[[], datetime] = utc_now,
 ) -> web.Application:
     """Put an application together; its store is open and its flows are loaded on return.
 
     Args:
         settings: everything the operator chose.
-        shelf: flows to use instead of those in the settings' folder.
+        shelf: flows to use instead of those in the settings' folder; or what gives them anew for each call.
         wall: the time of day, aware UTC.
 
     Raises:
@@ -48,20 +75,23 @@ async def create_app(
         StoreError: the store cannot be opened.
     """
     settings.require_serving()
-    flows = shelf if shelf is not None else load_folder(settings.flows)
+    current = _shelf_of(shelf, settings)
+    flows = current()
     for problem in flows.problems:
         log.error("a flow was not loaded: %s", problem)
-    for name in sorted({settings.default_flow, *settings.numbers.values()} - {"", *flows.flows}):
-        log.error("VOICEBOT_NUMBERS or VOICEBOT_DEFAULT_FLOW names %r, and no such flow is loaded", name)
+    for unknown in sorted({settings.default_flow, *settings.numbers.values()} - {"", *flows.flows}):
+        log.error("VOICEBOT_NUMBERS or VOICEBOT_DEFAULT_FLOW names %r, and no such flow is loaded", unknown)
+    keys = keyring(settings)
+    keys.require((name, loaded.flow) for name, loaded in flows.flows.items())
     secret = stream_secret(settings)
     store = await open_store(settings.store)
-    session = open_session()
-    secrets = [one.get_secret_value() for one in settings.webhook_secrets]
-    post = WebhookPost(session, lambda _url: secrets, wall)
+    vendor = aiohttp.ClientSession()
+    post = WebhookPost(AddressGuard(settings.allowed_addresses), keys, wall)
     worker = DeliveryWorker(store, post, wall, random.random)
     audio_format = AudioFormat(settings.codec)
-    readable = settings.public_url if settings.api_token.get_secret_value() else None
+    reporter = Reporter(store, _targets(settings), current, wall, worker.wake)
     calls = Calls(
+        owner=new_owner(settings.instance),
         store=store,
         access=ModelAccess(
             url=settings.realtime_url,
@@ -70,29 +100,42 @@ async def create_app(
             transcription_model=settings.transcription_model,
             audio_format=audio_format,
         ),
-        target=ReportTarget(settings.webhook_url, readable),
+        shelf=current,
+        reporter=reporter,
         max_calls=settings.max_calls,
         wall=wall,
-        reported=worker.wake,
     )
+    tokens = [one.get_secret_value() for one in settings.twilio_auth_tokens]
+    account = settings.twilio_account_sid
+    rest = TwilioRest(vendor, settings.twilio_api_url, account, tokens[0]) if account else None
+    watch = Watch(store, calls, reporter, rest, settings.public_url + AFTER_PATH, wall)
     twilio = TwilioRoutes(
         calls=calls,
+        passing=Passing(store=store, calls=calls, shelf=current, public_url=settings.public_url, wall=wall),
         store=store,
-        shelf=lambda: flows,
-        checker=SignatureChecker([one.get_secret_value() for one in settings.twilio_auth_tokens], settings.public_url),
+        shelf=current,
+        checker=SignatureChecker(tokens, settings.public_url),
         secret=secret,
         public_url=settings.public_url,
         audio_format=audio_format,
         numbers=settings.numbers,
         default_flow=settings.default_flow,
         wall=wall,
+        others=watch.others,
     )
     status = StatusRoutes(calls=calls, store=store, api_token=settings.api_token.get_secret_value())
 
-    async def deliver(app: web.Application) -> AsyncIterator[None]:
-        async with in_background(worker.run(), name="delivery"):
+    async def work(app: web.Application) -> AsyncIterator[None]:
+        async with AsyncExitStack() as running:
+            await running.enter_async_context(in_background(worker.run(), name="delivery"))
+            await running.enter_async_context(in_background(watch.run(), name="watch"))
+            if settings.retention_days:
+                erasing = keep_erasing(store, settings.retention_days, wall)
+                await running.enter_async_context(in_background(erasing, name="retention"))
             yield
-        await session.close()
+        await watch.retire()
+        await post.close()
+        await vendor.close()
         await store.close()
 
     async def end_calls(app: web.Application) -> None:
@@ -100,8 +143,15 @@ async def create_app(
         await calls.end()
 
     app = web.Application(client_max_size=MAX_BODY_BYTES)
-    app[CALLS] = calls
+    app[CALLS], app[WATCH] = calls, watch
     app.add_routes([*twilio.routes(), *status.routes()])
-    app.cleanup_ctx.append(deliver)
+    app.cleanup_ctx.append(work)
     app.on_shutdown.append(end_calls)
     return app
+
+
+def _shelf_of(given: FlowShelf | Callable[[], FlowShelf] | None, settings: Settings) -> Callable[[], FlowShelf]:
+    if callable(given):
+        return given
+    shelf = given if given is not None else load_folder(settings.flows)
+    return lambda: shelf

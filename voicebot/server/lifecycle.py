@@ -1,42 +1,50 @@
-"""The calls of this process: begun by the webhook, owned here, reported when they end.
+"""The calls of this process: begun by the webhook or taken over from another one, owned here until they end.
 
 The one place that makes tasks which outlive their caller: each call is a task of its own, kept until its report is in
-the store.
+the store or the call is in other hands.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
+import random
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import chain, repeat
+from functools import partial
 
 from voicebot.audio.formats import AudioFormat
 from voicebot.call.clips import ClipCache
 from voicebot.call.core import CallCore
 from voicebot.call.entries import CallOpened
+from voicebot.call.past import Past, read_past
 from voicebot.call.ports import ModelLeg
 from voicebot.call.session import CallSession
-from voicebot.delivery.report import fold_report, posted_body, whole_body
+from voicebot.call.statements import clip_keys
 from voicebot.engine.engine import PhaseEngine
 from voicebot.engine.entries import EndedReason
 from voicebot.engine.events import CallContext
-from voicebot.errors import StoreError
-from voicebot.flow.loader import LoadedFlow
+from voicebot.errors import CallTakenError, ModelUnavailableError, StoreError
+from voicebot.flow.loader import FlowShelf, LoadedFlow
+from voicebot.flow.model import Flow
 from voicebot.flow.tools import Tool
+from voicebot.realtime.gate import Gate
 from voicebot.realtime.leg import connect
 from voicebot.realtime.session import SessionConfig
-from voicebot.store.contract import CallRecord, NewDelivery, Store, StoredEntry
+from voicebot.store.contract import CallRecord, Store, StoredEntry
+
+from .reporting import Reporter
+from .revival import revive
 
 log = logging.getLogger(__name__)
 
 CLAIM_LIMIT_S = 15.0  # Twilio opens the stream within a second of the TwiML; its own connect limit is 5 s, two tries
-REPORT_RETRY_S = (0.2, 1.0, 5.0, 15.0)  # the last one again and again
+RETURN_LIMIT_S = 15.0  # for a caller whose stream broke: Twilio asks what comes next at once, or not at all
 END_LIMIT_S = 5.0
+RECALL_LIMIT_S = 0.5  # for clips from the store, before a call begins
+MOST_ATTEMPTS = 8  # hands that a call may go through; past them the caller hears a sentence
 _UNREPORTED = "a call could not be reported; its journal is kept"
 
 
@@ -49,14 +57,7 @@ class ModelAccess:
     model: str
     transcription_model: str
     audio_format: AudioFormat
-
-
-@dataclass(frozen=True)
-class ReportTarget:
-    """Where reports go; `url` may be empty. Whole reports can be read at `public_url`, unless it is None."""
-
-    url: str
-    public_url: str | None
+    gate: Gate = field(default_factory=Gate)
 
 
 class Calls:
@@ -65,24 +66,30 @@ class Calls:
     def __init__(
         self,
         *,
+        owner: str,
         store: Store,
         access: ModelAccess,
-        target: ReportTarget,
+        shelf: Callable[[], FlowShelf],
+        reporter: Reporter,
         max_calls: int,
         wall: Callable[[], datetime],
-        reported: Callable[[], None],
     ) -> None:
         """
         Args:
+            owner: the id of this instance.
+            shelf: the flows as they are now.
+            max_calls: unfinished ones at most, over all instances.
             wall: the time of day, aware UTC.
-            reported: called when a report was written.
         """
-        self._store, self._access, self._target = store, access, target
-        self._max_calls, self._wall, self._reported = max_calls, wall, reported
-        self._clips = ClipCache()
+        self._store, self._access, self._shelf, self._reporter = store, access, shelf, reporter
+        self.owner, self.max_calls, self._wall = owner, max_calls, wall
+        self._clips = ClipCache(rendered=self._keep_clip)
+        self._recalled: set[str] = set()  # clips that the store was asked for
         self._sessions: dict[str, CallSession] = {}
+        self._awaited: dict[str, asyncio.Event] = {}  # callers whose stream broke; set when they will not come back
         self._entering: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._handing_over = False
         self.accepting = True
 
     @property
@@ -93,7 +100,7 @@ class Calls:
     @property
     def full(self) -> bool:
         """Whether one more call would be too many, or none is taken any more."""
-        return not self.accepting or len(self._entering | self._sessions.keys()) >= self._max_calls
+        return not self.accepting or len(self._entering | self._sessions.keys()) >= self.max_calls
 
     @contextmanager
     def place(self, call_sid: str) -> Iterator[bool]:
@@ -110,11 +117,79 @@ class Calls:
         """The session of a call at work here."""
         return self._sessions.get(call_sid)
 
+    @property
+    def at_work(self) -> frozenset[str]:
+        """Calls that somebody here looks after: under way, waiting for a stream, or being reported."""
+        return frozenset(self._sessions) | self._awaited.keys()
+
+    @property
+    def sessions(self) -> dict[str, CallSession]:
+        """Every session at work here, by CallSid."""
+        return dict(self._sessions)
+
+    # ---- calls that begin or come -----------------------------------------------------------------------------------
+
     def open(self, record: CallRecord, loaded: LoadedFlow) -> CallSession:
         """Begin a call: its model is reached, and its opening rendered, while the phone line opens the stream."""
-        flow, access = loaded.flow, self._access
+        opened = CallOpened(
+            loaded.name, loaded.version, loaded.document, record.caller, record.called, record.direction
+        )
+        return self._begin(record, loaded, opened)
+
+    async def resume(self, record: CallRecord) -> CallSession:
+        """Go on with a call that was in other hands, with the flow that it began with.
+
+        Args:
+            record: as `take_over` or `claim_stream` gave it to us.
+
+        Raises:
+            StoreError: its journal cannot be read.
+            FlowError: its flow cannot be had any more.
+        """
+        past = read_past(await self._store.journal(record.call_sid), self._wall())
+        if past.sequence == 0:  # whoever had it died before it wrote down how the call begins
+            return self.open(record, self._shelf().get(record.flow_name))
+        opened = past.opened
+        loaded = revive(opened.flow, opened.flow_version, opened.flow_document, self._shelf())
+        log.info("going on with the call, as number %d", record.attempt, extra={"call_sid": record.call_sid})
+        return self._begin(record, loaded, past)
+
+    def _begin(self, record: CallRecord, loaded: LoadedFlow, begins: CallOpened | Past) -> CallSession:
+        flow, access, past = loaded.flow, self._access, begins if isinstance(begins, Past) else None
         engine = PhaseEngine(flow, CallContext(record.call_sid, record.caller, record.called, record.started))
-        core = CallCore(engine, audio_format=access.audio_format, clips=self._clips, model=access.model)
+        core = CallCore(
+            engine,
+            audio_format=access.audio_format,
+            clips=self._clips,
+            model=access.model,
+            past=past,
+            passes_on=bool(flow.fallback),
+        )
+        session = CallSession(
+            core,
+            begins,
+            call_sid=record.call_sid,
+            attempt=record.attempt,
+            store=self._store,
+            connect_model=self._connector(record.call_sid, loaded),
+            tools={name: thing for name, thing in loaded.functions.items() if isinstance(thing, Tool)},
+            handlers=flow.handlers,
+            wall=self._wall,
+            jitter=random.random,
+            stored=partial(self._stored, record, loaded),
+            claim_limit_s=CLAIM_LIMIT_S,
+        )
+        if (before := self._sessions.get(record.call_sid)) is not None:
+            before.taken()
+        self._will_not_return(record.call_sid)
+        self._sessions[record.call_sid] = session
+        self._keep(self._live(session, record, loaded), f"call {record.call_sid}", _UNREPORTED)
+        if session.handlers is not None:  # a task of their own: neither the call nor its report waits for them
+            self._keep(session.handlers.run(), f"handlers {record.call_sid}", "the handlers of a call broke")
+        return session
+
+    def _connector(self, call_sid: str, loaded: LoadedFlow) -> Callable[[], Coroutine[object, object, ModelLeg]]:
+        flow, access, gate = loaded.flow, self._access, self._access.gate
         config = SessionConfig(
             model=access.model,
             voice=flow.voice,
@@ -122,26 +197,29 @@ class Calls:
             transcription_model=access.transcription_model or None,
             languages=flow.languages,
         )
+        time = asyncio.get_running_loop().time
 
         async def connect_model() -> ModelLeg:
-            return await connect(access.url, api_key=access.api_key(), config=config, call_sid=record.call_sid)
+            if not gate.admits(time()):
+                raise ModelUnavailableError("it was not there for other calls a moment ago", retryable=True)
+            try:
+                leg = await connect(
+                    access.url,
+                    api_key=access.api_key(),
+                    config=config,
+                    unix_now=lambda: self._wall().timestamp(),
+                    call_sid=call_sid,
+                )
+            except ModelUnavailableError as exc:
+                if exc.retryable:
+                    gate.failed(time(), random.random())
+                raise
+            gate.succeeded()
+            return leg
 
-        session = CallSession(
-            core,
-            CallOpened(loaded.name, loaded.version, loaded.document, record.caller, record.called, record.direction),
-            call_sid=record.call_sid,
-            store=self._store,
-            connect_model=connect_model,
-            tools={name: thing for name, thing in loaded.functions.items() if isinstance(thing, Tool)},
-            handlers=flow.handlers,
-            wall=self._wall,
-            claim_limit_s=CLAIM_LIMIT_S,
-        )
-        self._sessions[record.call_sid] = session
-        self._keep(self._live(session, record, loaded), f"call {record.call_sid}", _UNREPORTED)
-        if session.handlers is not None:  # a task of their own: neither the call nor its report waits for them
-            self._keep(session.handlers.run(), f"handlers {record.call_sid}", "the handlers of a call broke")
-        return session
+        return connect_model
+
+    # ---- the life of a call here ------------------------------------------------------------------------------------
 
     def _keep(self, work: Coroutine[object, object, None], name: str, when_broken: str) -> None:
         def forget(task: asyncio.Task[None]) -> None:
@@ -154,8 +232,12 @@ class Calls:
         task.add_done_callback(forget)
 
     async def _live(self, session: CallSession, record: CallRecord, loaded: LoadedFlow) -> None:
+        taken = False
         try:
+            await self._recall_clips(loaded)
             await session.run()
+        except* CallTakenError:
+            taken = True
         except* Exception:
             log.exception("the call broke", extra={"call_sid": record.call_sid})
             session.failed()
@@ -163,47 +245,119 @@ class Calls:
             if session.handlers is not None:
                 session.handlers.leave()
             try:
-                await self._report(session, record, loaded)
+                if taken:
+                    log.info("the call is in other hands", extra={"call_sid": record.call_sid})
+                elif session.let_go:
+                    self._forget(session)
+                    reason = session.core.reason or "connection_lost"
+                    await self._await_return(record, reason, loaded.flow, session.unwritten)
+                else:
+                    await self._reporter.report(record, flow=loaded.flow, unwritten=session.unwritten)
             finally:
-                del self._sessions[record.call_sid]
+                self._forget(session)
 
-    async def _report(self, session: CallSession, record: CallRecord, loaded: LoadedFlow) -> None:
-        for delay_s in chain(REPORT_RETRY_S, repeat(REPORT_RETRY_S[-1])):
-            try:
-                await self._write_report(session.unwritten, record, loaded)
-            except StoreError as exc:
-                log.error("the report cannot be written: %s", exc, extra={"call_sid": record.call_sid})
-                await asyncio.sleep(delay_s)
+    def _stored(self, record: CallRecord, loaded: LoadedFlow, entry: StoredEntry) -> None:
+        if self._reporter.tells_of(loaded.flow, entry):
+            telling = self._reporter.tell(record, loaded.flow, entry)
+            self._keep(telling, f"tell {record.call_sid}", "receivers could not be told of a call")
+
+    def _forget(self, session: CallSession) -> None:
+        if self._sessions.get(session.call_sid) is session:
+            del self._sessions[session.call_sid]
+
+    async def _await_return(
+        self, record: CallRecord, reason: EndedReason, flow: Flow | None, unwritten: Sequence[StoredEntry] = ()
+    ) -> None:
+        """The call may go on in other hands, as when the caller's next stream comes there; else report it."""
+        if self._handing_over:
+            return  # whoever is alive looks after it
+        gone = self._awaited[record.call_sid] = asyncio.Event()
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(RETURN_LIMIT_S):
+                    await gone.wait()
+        finally:
+            if self._awaited.get(record.call_sid) is gone:
+                del self._awaited[record.call_sid]
+        if not self._handing_over:
+            await self._reporter.report(record, reason=reason, flow=flow, unwritten=unwritten)
+
+    def _will_not_return(self, call_sid: str) -> None:
+        if (awaited := self._awaited.get(call_sid)) is not None:
+            awaited.set()
+
+    # ---- a caller whom the phone line has taken elsewhere -----------------------------------------------------------
+
+    def passed_on(self, call_sid: str) -> None:
+        """The call was taken from whoever had it here: nobody waits for it any more."""
+        if (session := self._sessions.get(call_sid)) is not None:
+            session.taken()
+        self._will_not_return(call_sid)
+
+    def conclude(self, record: CallRecord, reason: EndedReason, *, at_once: bool) -> None:
+        """Have a call reported that nobody is at work on: now, or unless it has gone to other hands in a while."""
+
+        async def conclude() -> None:
+            if at_once:
+                await self._reporter.report(record, reason=reason)
             else:
-                log.info("call ended: %s", session.ended_reason, extra={"call_sid": record.call_sid})
-                self._reported()
-                return
+                await self._await_return(record, reason, None)
 
-    async def _write_report(self, unwritten: Sequence[StoredEntry], record: CallRecord, loaded: LoadedFlow) -> None:
-        journal = {entry.sequence: entry for entry in await self._store.journal(record.call_sid)}
-        missing = [entry for entry in unwritten if entry.sequence not in journal]
-        journal.update({entry.sequence: entry for entry in missing})
-        report = fold_report(record, loaded.flow, [journal[number] for number in sorted(journal)])
-        origin = self._target.public_url
-        link = f"{origin}/calls/{record.call_sid}/report" if origin else None
-        deliveries = []
-        if self._target.url:
-            body = posted_body(report, link)
-            deliveries.append(NewDelivery(webhook_id(record.call_sid, report["type"]), self._target.url, body))
-        await self._store.finish(
-            record.call_sid, whole_body(report), deliveries, ended=self._wall(), last_entries=missing
-        )
+        self._keep(conclude(), f"conclude {record.call_sid}", _UNREPORTED)
+
+    def line_over(self, call_sid: str) -> None:
+        """The phone line says that the call is over."""
+        if (session := self._sessions.get(call_sid)) is not None:
+            session.hang_up()
+        self._will_not_return(call_sid)
+
+    # ---- exact statements -------------------------------------------------------------------------------------------
+
+    async def _recall_clips(self, loaded: LoadedFlow) -> None:
+        """Have what must be said at once from the store, if any instance had it rendered before."""
+        keys = clip_keys(loaded.flow, model=self._access.model, audio_format=self._access.audio_format)
+        with suppress(TimeoutError, StoreError):
+            async with asyncio.timeout(RECALL_LIMIT_S):
+                for key in keys:
+                    if key in self._recalled or self._clips.get(key) is not None:
+                        continue
+                    if (payload := await self._store.clip(key)) is not None:
+                        self._clips.recall(key, payload)
+                    self._recalled.add(key)
+
+    def _keep_clip(self, key: str, payload: bytes) -> None:
+        async def keep() -> None:
+            try:
+                await self._store.keep_clip(key, payload)
+            except StoreError as exc:
+                log.warning("a clip cannot be kept: %s", exc)
+
+        self._keep(keep(), f"clip {key}", "a clip could not be kept")
+
+    # ---- the end ----------------------------------------------------------------------------------------------------
 
     async def finished(self) -> None:
         """Wait until no call is at work, nor a handler of one."""
         while self._tasks:
             await asyncio.wait(self._tasks)
 
+    async def hand_over(self) -> None:
+        """Let the calls at work go on in other instances; returns when they are let go, or a few seconds later."""
+        self.accepting, self._handing_over = False, True
+        for session in self._sessions.values():
+            session.hand_over()
+        for call_sid in tuple(self._awaited):
+            self._will_not_return(call_sid)
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=END_LIMIT_S)
+
     async def end(self) -> None:
         """Take no more calls, and end those at work; returns when they are reported, or a few seconds later."""
         self.accepting = False
         for session in self._sessions.values():
             session.abandon("shutdown")
+        for call_sid in tuple(self._awaited):
+            self._will_not_return(call_sid)
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=END_LIMIT_S)
 
@@ -219,11 +373,6 @@ async def in_background(work: Coroutine[object, object, None], *, name: str) -> 
         await asyncio.wait([task])
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("%s ended by itself", name, exc_info=error)
-
-
-def webhook_id(call_sid: str, event_type: str) -> str:
-    """The delivery's id: the same for the same event of the same call, so that receivers can drop a repetition."""
-    return "msg_" + hashlib.sha256(f"{event_type}:{call_sid}".encode()).hexdigest()[:32]
 
 
 ENDED_BADLY: frozenset[EndedReason] = frozenset({"model_failed", "error", "never_connected", "shutdown"})

@@ -1,4 +1,4 @@
-"""`voicebot serve`: the application on a socket, until a signal says stop."""
+"""`voicebot serve`: the application on a socket, alone or as one of several workers, until somebody says stop."""
 
 from __future__ import annotations
 
@@ -6,20 +6,22 @@ import asyncio
 import contextlib
 import gc
 import logging
-import os
-import signal
-import sys
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from aiohttp import web
 
-from voicebot.errors import FlowError, SettingsError
+from voicebot.errors import FlowError
 from voicebot.flow.loader import FlowShelf, load_folder
 from voicebot.settings import Settings
 
-from .app import CALLS, create_app
-from .lifecycle import Calls
+from .app import CALLS, WATCH, create_app
+from .logs import configure_logging
+from .reload import FollowedShelf
+from .sockets import BACKLOG, listen
+from .stopping import StopRequests
 
 log = logging.getLogger(__name__)
 
@@ -27,15 +29,48 @@ KEEPALIVE_S = 30.0
 AFTERMATH_S = 0.6  # after the last call: its phone line asks what comes next, and its report is delivered
 
 
-def run_server(settings: Settings, host: str, port: int) -> None:
+def run_server(settings: Settings, host: str, port: int, *, reload: bool = False) -> None:
     """Serve until SIGTERM or SIGINT, then finish the calls at work up to the drain limit; a second signal ends at once.
+
+    Args:
+        reload: load flow files anew when they change.
 
     Raises:
         VoicebotError: the settings, the flows or the store do not allow a start, or the port is taken.
     """
     configure_logging()
+    _run(_serve(settings, lambda: listen(host, port), reload=reload))
+
+
+def run_worker(settings: Settings, place: Place) -> None:
+    """Serve as one of several, with what the supervisor gave, until it says stop or is gone.
+
+    Raises:
+        VoicebotError: the settings, the flows or the store do not allow a start.
+    """
+    configure_logging(place.number)
+    named = settings.model_copy(update={"instance": worker_name(settings.instance, place.number)})
+    _run(_serve(named, lambda: [*place.shared, *place.own], place.link))
+
+
+@dataclass(frozen=True)
+class Place:
+    """What a worker has from its supervisor: its number, the sockets it listens on, and one that the two share."""
+
+    number: int
+    shared: Sequence[socket.socket]
+    own: Sequence[socket.socket]
+    link: socket.socket
+
+
+def worker_name(instance: str, number: int) -> str:
+    """The name of a worker in stream addresses; `instance` is what the operator calls them all, or empty."""
+    return f"{instance}-{number}" if instance else str(number)
+
+
+def _run(serving: Coroutine[object, object, None]) -> None:
     with asyncio.Runner(loop_factory=_fast_loop()) as runner:
-        runner.run(_serve(settings, host, port))
+        runner.run(serving)
 
 
 def _loaded(folder: Path) -> FlowShelf:
@@ -52,22 +87,46 @@ def _loaded(folder: Path) -> FlowShelf:
     return shelf
 
 
-async def _serve(settings: Settings, host: str, port: int) -> None:
+async def _serve(
+    settings: Settings,
+    opened: Callable[[], Sequence[socket.socket]],
+    supervisor: socket.socket | None = None,
+    *,
+    reload: bool = False,
+) -> None:
+    """
+    Args:
+        opened: gives the sockets to listen on, the one that the public reaches first.
+        supervisor: told when the server answers, and heard when it is to stop.
+    """
     settings.require_serving()
-    app = await create_app(settings, shelf=_loaded(settings.flows))
+    shelf = _loaded(settings.flows)
+    followed = FollowedShelf(settings.flows, shelf) if reload else None
+    app = await create_app(settings, shelf=followed or shelf)
+    if followed is not None:
+        app.cleanup_ctx.append(followed.followed)
     runner = make_runner(app)
     await runner.setup()
-    stop = asyncio.Event()
-    _on_signal(stop.set)
+    requests = StopRequests(supervisor)
     gc.collect()
     gc.freeze()  # what is loaded by now stays: a full collection over it was measured to stall calls for 25 ms
     try:
-        await _listen(runner, host, port)
-        log.info("listening on http://%s:%s, known to Twilio as %s", host, runner.addresses[0][1], settings.public_url)
-        await stop.wait()
-        await _finish_calls(app[CALLS], settings.drain_s)
+        for one in opened():
+            await web.SockSite(runner, one, backlog=BACKLOG).start()
+        _say_where(runner, settings)
+        requests.answering()
+        await requests.first()
+        await _finish_calls(runner, settings.drain_s, requests)
     finally:
         await runner.cleanup()
+
+
+def _say_where(runner: web.AppRunner, settings: Settings) -> None:
+    (host, port, *_), *others = runner.addresses
+    log.info("listening on http://%s:%s, known to Twilio as %s", host, port, settings.public_url)
+    if settings.instance:
+        alone = sorted({other[1] for other in others} - {port}) or [port]
+        log.info("streams named %s are taken on port %s", settings.instance, alone[0])
 
 
 def make_runner(app: web.Application) -> web.AppRunner:
@@ -77,38 +136,28 @@ def make_runner(app: web.Application) -> web.AppRunner:
     )
 
 
-async def _listen(runner: web.AppRunner, host: str, port: int) -> None:
-    try:
-        await web.TCPSite(runner, host, port).start()
-    except OSError as exc:
-        problem = f"cannot listen on {host}, port {port}: {os.strerror(exc.errno) if exc.errno else exc}"
-        raise SettingsError("--host, --port", problem, "Choose others, or stop what listens there.") from exc
+async def _finish_calls(runner: web.AppRunner, limit_s: float, requests: StopRequests) -> None:
+    """Take no more calls; let those at work finish, until the limit or a second request.
 
-
-async def _finish_calls(calls: Calls, limit_s: float) -> None:
-    """Take no more calls; let those at work finish, until the limit or a second signal; then end them.
-
-    The server answers all the while: a call that is being put through needs its stream, one that ends its `after`.
+    Those left then go on in other instances, if there are any that take calls; else they end with a sentence. The
+    server answers all the while: a call that is being put through needs its stream, one that ends its `after`.
     """
-    log.info("stopping: no new calls; %d at work; a second signal ends them at once", calls.count)
+    calls, watch = runner.app[CALLS], runner.app[WATCH]
     calls.accepting = False
+    await watch.take_no_more()
+    log.info("stopping: no new calls; %d at work; a second signal ends them at once", calls.count)
     last_words_s = AFTERMATH_S if calls.count else 0.0
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(limit_s) as limit:
-            _on_signal(lambda: limit.reschedule(0.0))
+            requests.on_second(lambda: limit.reschedule(0.0))
             await calls.finished()
-    _on_signal(_quit)
+    if calls.at_work and (others := await watch.others()):
+        log.info("%d calls go on in %s", len(calls.at_work), ", ".join(sorted(others)))
+        for site in list(runner.sites):  # what comes now is for the others
+            await site.stop()
+        await calls.hand_over()
     await calls.end()
     await asyncio.sleep(last_words_s)
-
-
-def _on_signal(act: Callable[[], object]) -> None:
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, act)
-
-
-def _quit() -> None:
-    raise SystemExit(1)
 
 
 def _fast_loop() -> type[asyncio.AbstractEventLoop] | None:
@@ -119,18 +168,3 @@ def _fast_loop() -> type[asyncio.AbstractEventLoop] | None:
         return None
     loop: type[asyncio.AbstractEventLoop] = uvloop.Loop
     return loop
-
-
-class _CallFormatter(logging.Formatter):
-    """One readable line, with the call's id where there is one."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        record.call = f" [{record.call_sid}]" if hasattr(record, "call_sid") else ""
-        return super().format(record)
-
-
-def configure_logging() -> None:
-    """Log to stderr, one line an event."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_CallFormatter("%(asctime)s %(levelname)-7s %(name)s%(call)s %(message)s"))
-    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)

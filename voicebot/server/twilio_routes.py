@@ -11,13 +11,15 @@ import json
 import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from datetime import datetime
 from functools import wraps
 
 from aiohttp import WSCloseCode, web
 
 from voicebot.audio.formats import AudioFormat
-from voicebot.engine.entries import EndedReason
+from voicebot.call.past import read_past
+from voicebot.call.session import CallSession
 from voicebot.errors import FlowError, LegLostError, MediaStreamError, RefusedRequestError, StoreError, VoicebotError
 from voicebot.flow.loader import FlowShelf, LoadedFlow
 from voicebot.store.contract import CallRecord, Store
@@ -25,7 +27,9 @@ from voicebot.telephony import tokens, twiml
 from voicebot.telephony.leg import PhoneLeg, read_start
 from voicebot.telephony.signatures import SignatureChecker
 
-from .lifecycle import ENDED_BADLY, Calls
+from .instance import name_of
+from .lifecycle import CLAIM_LIMIT_S, ENDED_BADLY, MOST_ATTEMPTS, Calls
+from .passing import PASSED_PATH, Passing
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +38,7 @@ AFTER_PATH = "/twilio/after"
 BODY_LIMIT_S = 5.0
 START_LIMIT_S = 5.0
 WRITE_LIMIT_S = 5.0
+OVER_LIMIT_S = 4.0  # for the last words of a call whose line we have closed (`FAREWELL_LIMIT_S`)
 HEARTBEAT_S = 20.0
 MAX_FRAME_BYTES = 64 * 1024
 _CALL_SID = re.compile(r"CA[0-9a-f]{32}")
@@ -73,6 +78,7 @@ class TwilioRoutes:
         self,
         *,
         calls: Calls,
+        passing: Passing,
         store: Store,
         shelf: Callable[[], FlowShelf],
         checker: SignatureChecker,
@@ -82,17 +88,21 @@ class TwilioRoutes:
         numbers: dict[str, str],
         default_flow: str,
         wall: Callable[[], datetime],
+        others: Callable[[], Awaitable[frozenset[str]]],
     ) -> None:
-        self._calls, self._store, self._shelf, self._checker = calls, store, shelf, checker
+        """`others`: says which other instances a call may go to."""
+        self._calls, self._passing, self._store, self._shelf, self._checker = calls, passing, store, shelf, checker
         self._secret, self._public_url, self._audio_format = secret, public_url, audio_format
-        self._numbers, self._default_flow, self._wall = numbers, default_flow, wall
+        self._numbers, self._default_flow, self._wall, self._others = numbers, default_flow, wall, others
 
     def routes(self) -> list[web.RouteDef]:
         """One line per route."""
         return [
             web.post("/twilio/voice", self.voice),
             web.get(MEDIA_PATH, self.media),
+            web.get(MEDIA_PATH + "/{instance}", self.media),  # whoever is named: one that lands here is for us
             web.post(AFTER_PATH, self.after),
+            web.post(PASSED_PATH, self.passed),
             web.post("/twilio/status", self.status),
             web.post("/twilio/stream-status", self.stream_status),
         ]
@@ -120,57 +130,120 @@ class TwilioRoutes:
             called=_number(form.get("To", "")),
             direction="inbound",
             started=now,
+            owner=self._calls.owner,
             attempt=1,
             token_issued_at=int(now.timestamp()),
         )
         with self._calls.place(call_sid) as held:
-            if not held:
+            record, is_new = None, False
+            if held:
+                record, is_new = await self._store.open_call(known, max_calls=self._calls.max_calls)
+            if record is None:
                 log.warning("no room for another call", extra={"call_sid": call_sid})
                 return _xml(twiml.say_goodbye(language))
-            record, is_new = await self._store.open_call(known)
             if is_new:
                 self._calls.open(record, loaded)
         if record.ended is not None:
             return _xml(twiml.hang_up())
+        return self._connect(record)
+
+    @_spoken_fallback
+    async def after(self, request: web.Request) -> web.Response:
+        """A stream has ended: hang up if the call is over, with a sentence first if it ended badly; else go on with it.
+
+        The call goes on here if its stream broke, or if whoever had it is gone: whichever instance is asked takes it.
+        Where the voice agent cannot go on, the flow's ways out are taken.
+        """
+        form = await self._signed_form(request)
+        call_sid = _call_sid(form)
+        record = await self._store.call(call_sid)
+        if record is None or record.ended is not None:
+            return await self._ended(call_sid)
+        loaded = self._shelf().flows.get(record.flow_name)
+        request[_LANGUAGE] = language = loaded.flow.languages[0] if loaded is not None else self.language
+        if form.get("CallStatus") in _ENDED:
+            self._calls.line_over(call_sid)
+            return _xml(twiml.hang_up())
+        session = self._calls.get(call_sid)
+        if session is not None and session.attempt == record.attempt:
+            if session.waits_for_return:  # the same webhook once more
+                return self._connect(record)
+            session.hang_up()
+            reason = session.ending
+            passes_on = reason == "model_failed"
+            if passes_on:
+                await _wait_for(session)
+        else:
+            past = read_past(await self._store.journal(call_sid), self._wall())
+            reason = past.closed
+            passes_on = reason == "model_failed" or bool(past.passings)
+        if reason is not None:
+            if passes_on and (onward := await self._passing.onward(call_sid, reason)) is not None:
+                return _xml(onward)
+            return _xml(twiml.say_trouble(language) if reason in ENDED_BADLY else twiml.hang_up())
+        return await self._go_on(record, language)
+
+    async def _go_on(self, record: CallRecord, language: str) -> web.Response:
+        """Take an unfinished call whose caller is on the line, and have its stream opened anew."""
+        if not self._calls.accepting and await self._others():
+            return _xml(twiml.ask_again(self._public_url + AFTER_PATH))
+        now_s = self._wall().timestamp()
+        just_taken = record.attempt > 1 and not record.claimed and 0 <= now_s - record.token_issued_at < CLAIM_LIMIT_S
+        if just_taken and (record.owner == self._calls.owner or record.owner in await self._others()):
+            return self._connect(record)  # the owner was asked the same a moment ago, and lives
+        if record.attempt >= MOST_ATTEMPTS:
+            log.error("the call was cut off too often", extra={"call_sid": record.call_sid})
+            onward = await self._passing.onward(record.call_sid, "connection_lost")
+            return _xml(onward or twiml.say_trouble(language))
+        taken = await self._store.take_over(
+            record.call_sid, record.attempt, self._calls.owner, token_issued_at=int(now_s)
+        )
+        if taken is None:  # another instance was quicker
+            standing = await self._store.call(record.call_sid)
+            return self._connect(standing) if standing is not None and standing.ended is None else _xml(twiml.hang_up())
+        await self._calls.resume(taken)
+        return self._connect(taken)
+
+    def _connect(self, record: CallRecord) -> web.Response:
+        """Have the call's stream opened, at the instance that has the call."""
         socket_origin = "ws" + self._public_url.removeprefix("http")
+        name = name_of(record.owner)
         return _xml(
             twiml.connect_stream(
-                stream_url=socket_origin + MEDIA_PATH,
+                stream_url=f"{socket_origin}{MEDIA_PATH}/{name}" if name else socket_origin + MEDIA_PATH,
                 action_url=self._public_url + AFTER_PATH,
-                token=tokens.mint(self._secret, call_sid, record.attempt, record.token_issued_at),
+                token=tokens.mint(self._secret, record.call_sid, record.attempt, record.token_issued_at),
                 status_url=self._public_url + "/twilio/stream-status",
             )
         )
 
-    @_spoken_fallback
-    async def after(self, request: web.Request) -> web.Response:
-        """The stream has ended: hang up; if it ended badly, with a sentence first."""
-        form = await self._signed_form(request)
-        call_sid = _call_sid(form)
-        session = self._calls.get(call_sid)
-        if session is not None:
-            session.hang_up()
-            ending = session.ending, session.core.engine.flow.languages[0]
-        else:
-            ending = await self._reported_ending(call_sid)
-        reason, language = ending
+    async def _ended(self, call_sid: str) -> web.Response:
+        """The answer for a call that is over, or was never known: a sentence if it ended badly."""
+        report = await self._store.report(call_sid)
+        reason, language = "error", self.language
+        if report is not None:
+            ended = json.loads(report)["data"]
+            loaded = self._shelf().flows.get(ended["flow"])
+            reason, language = ended["ended_reason"], loaded.flow.languages[0] if loaded is not None else language
         return _xml(twiml.say_trouble(language) if reason in ENDED_BADLY else twiml.hang_up())
 
-    async def _reported_ending(self, call_sid: str) -> tuple[EndedReason | None, str]:
-        """Why a call ended that is not at work here any more, and the language of its flow."""
-        report = await self._store.report(call_sid)
-        if report is None:
-            return "error", self.language
-        ended = json.loads(report)["data"]
-        loaded = self._shelf().flows.get(ended["flow"])
-        return ended["ended_reason"], loaded.flow.languages[0] if loaded is not None else self.language
+    @_spoken_fallback
+    async def passed(self, request: web.Request) -> web.Response:
+        """The caller was taken elsewhere, and is back or has gone: take the next way out, or end the call."""
+        form = await self._signed_form(request)
+        call_sid, way = _call_sid(form), request.query.get("way", "")
+        if not re.fullmatch(r"[1-9][0-9]?", way):
+            raise web.HTTPBadRequest(text="way is missing or malformed")
+        return _xml(await self._passing.came_back(call_sid, int(way), form))
 
     async def status(self, request: web.Request) -> web.Response:
         """The call's status changed: at its end, a session that still waits for its stream gives up."""
         form = await self._signed_or_forbidden(request)
-        session = self._calls.get(_call_sid(form))
-        if session is not None and form.get("CallStatus") in _ENDED:
-            session.hang_up()
+        call_sid = _call_sid(form)
+        if form.get("CallStatus") in _ENDED:
+            self._calls.line_over(call_sid)
+            if self._calls.get(call_sid) is None:
+                await self._passing.line_over(call_sid)
         return web.Response(status=204)
 
     async def stream_status(self, request: web.Request) -> web.Response:
@@ -198,11 +271,14 @@ class TwilioRoutes:
             claim = tokens.verify(
                 self._secret, start.parameters.get("token", ""), start.call_sid, self._wall().timestamp()
             )
+            if not self._calls.accepting and self._calls.get(start.call_sid) is None:
+                raise RefusedRequestError("this instance stops, and does not have the call")  # Twilio asks who has it
+            record = await self._store.claim_stream(start.call_sid, claim.attempt, self._calls.owner)
+            if record is None:
+                raise RefusedRequestError("the stream's token was used before, or its call is over")
             session = self._calls.get(start.call_sid)
-            if session is None:
-                raise RefusedRequestError("the stream belongs to no call at work here")
-            if not await self._store.claim_token(start.call_sid, claim.attempt, self._wall()):
-                raise RefusedRequestError("the stream's token was used before")
+            if session is None or session.attempt != record.attempt:  # the stream was meant for another instance
+                session = await self._calls.resume(record)
             leg = PhoneLeg(
                 socket,
                 start,
@@ -212,7 +288,7 @@ class TwilioRoutes:
             )
             if not session.attach(leg, start.stream_sid):
                 raise RefusedRequestError("the call has its stream already, or is over")
-        except (MediaStreamError, RefusedRequestError, LegLostError, StoreError) as exc:
+        except (MediaStreamError, RefusedRequestError, LegLostError, StoreError, FlowError) as exc:
             log.warning("refused a stream: %s", exc)
             await socket.close(code=WSCloseCode.POLICY_VIOLATION, message=b"refused")
             return socket
@@ -267,6 +343,13 @@ class TwilioRoutes:
             f"no flow is meant for the number ending in {called[-4:]}",
             mend="list the number in a flow, in VOICEBOT_NUMBERS, or set VOICEBOT_DEFAULT_FLOW",
         )
+
+
+async def _wait_for(session: CallSession) -> None:
+    """Let a call whose line is closed come to its end, bounded."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(OVER_LIMIT_S):
+            await session.over()
 
 
 def _xml(text: str) -> web.Response:
