@@ -8,7 +8,7 @@ from tests.chat.chat_flows import visit
 from tests.fakes import CALL_SID, START
 from voicebot.audio.formats import AudioFormat
 from voicebot.call import ports
-from voicebot.call.core import Effect, Event, StartTool
+from voicebot.call.core import Effect, Event, ReconnectModel, StartTool
 from voicebot.call.entries import CallEnded, CallOpened, Entry, kind_of
 from voicebot.chat.patience import PatientCore, unhurried
 from voicebot.engine.events import CallContext, ToolFinished
@@ -46,6 +46,8 @@ class Call:
                 self.take(ports.ClipRendered(effect.key, b"\xff" * 800, effect.text))
             elif isinstance(effect, ports.SendMark):
                 self.take(ports.MarkPlayed(effect.name))
+            elif isinstance(effect, ReconnectModel):  # its session has come to its end: another one is there at once
+                self.take(ports.ModelReady())
 
     def wait(self, seconds: float) -> None:
         end = self.now + seconds

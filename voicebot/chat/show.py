@@ -24,6 +24,7 @@ _UNSEEN: tuple[type[Entry], ...] = (
     call_entries.FunctionAnswered,
     call_entries.TurnAnswered,
     call_entries.TokensSpent,
+    call_entries.LineClosed,
     call_entries.CallEnded,
     engine_entries.CallerTurnTaken,
     engine_entries.StatementBegun,
@@ -47,6 +48,8 @@ class Shown:
         if isinstance(entry, (*_UNSEEN, engine_entries.PhaseEntered)):
             return None
         if isinstance(entry, engine_entries.EvidenceWeighed) and entry.state == "confirmed":  # as it should be
+            return None
+        if isinstance(entry, call_entries.ModelGone) and entry.planned:
             return None
         return self._speech(entry) or self._finding(entry) or self._work(entry) or _anything(entry)
 
@@ -73,6 +76,8 @@ class Shown:
                 label = "noted" if old in (None, value) else "changed"
                 source = _quoted(quote) if kind == "speech" else f"({kind})"
                 return Row(label, f"{name} = {short(value)}", source, "blue" if label == "noted" else "bold blue")
+            case engine_entries.ObservationFilled(name=name, value=value, quote=quote):
+                return Row("filled", f"{name} = {short(value)}, after the call", _quoted(quote), "blue")
             case engine_entries.ObservationDeclined(name=name, quote=quote):
                 return Row("noted", f"{name}: the caller does not want to tell it", _quoted(quote), "blue")
             case engine_entries.ObservationConfirmed(name=name, quote=quote):
@@ -98,6 +103,8 @@ class Shown:
                 return Row("tool", f"{tool} → {_clipped(output)}", f"{took_ms} ms" if ok else "failed", "yellow")
             case engine_entries.ToolHeld(tool=tool):
                 return Row("tool", f"{tool} waits until what it rests on is borne out", style="yellow")
+            case engine_entries.AskedAgain(tool=tool, subjects=subjects):
+                return Row("doubt", f"{tool} waits; asked once more: {', '.join(subjects)}", style="yellow")
             case engine_entries.TimeRanOut(limit=limit):
                 return Row("time", f"the time for the {limit} is over", style="yellow")
             case call_entries.FunctionCalled(name=name, arguments=arguments) if name not in self._hidden:
@@ -106,6 +113,10 @@ class Shown:
                 return Row("problem", f"a reply failed: {problem}", "asked again" if retried else "", "bold red")
             case call_entries.StatementNotRendered(text=text, reason=reason):
                 return Row("problem", f"not spoken exactly: {text}", reason, "bold red")
+            case call_entries.CallAnalysed(status="done", summary=summary):
+                return Row("summary", summary or "", style="blue")
+            case call_entries.CallAnalysed(reason=reason):
+                return Row("problem", f"the call was not summed up: {reason}", style="yellow")
             case call_entries.ModelGone(reason=reason, retryable=retryable):
                 return Row("problem", f"the model is gone: {reason}", "tried again" if retryable else "", "bold red")
         return None
@@ -125,6 +136,8 @@ def report_rows(data: Mapping[str, Any]) -> Iterator[Row]:
     yield Row("outcome", data["outcome"] or "none", f"({data['ended_reason']})", "bold")
     yield Row("progress", f"{data['progress']:.0%}")
     yield Row("phases", " → ".join(phase["name"] for phase in data["phases"]), style="magenta")
+    if data["summary"]:
+        yield Row("summary", data["summary"])
     for statement in data["statements"]:
         yield Row("said", f"{statement['name']}: {statement['heard'] or 'not heard'}", style="green")
     for name, value in data["observations"].items():

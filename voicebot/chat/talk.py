@@ -42,7 +42,7 @@ class _Journal:
     def __init__(self) -> None:
         self.entries: list[StoredEntry] = []
 
-    async def append(self, call_sid: str, entries: Sequence[StoredEntry], *, durable: bool) -> None:
+    async def append(self, call_sid: str, entries: Sequence[StoredEntry], *, attempt: int, durable: bool) -> None:
         """Keep entries."""
         self.entries += entries
 
@@ -63,7 +63,7 @@ class Talk:
         call_sid = f"chat-{uuid4().hex}"
         self._loaded, self._access = loaded, access
         self._reached: ModelLeg | None = None  # for the call to take
-        self._record = CallRecord(call_sid, loaded.name, loaded.version, caller, None, "inbound", started, 1, 0)
+        self._record = CallRecord(call_sid, loaded.name, loaded.version, caller, None, "inbound", started, "", 1, 0)
         self._told, self._problem = on_entry, ""
         self._leg, self._turn, self._journal = TypingLeg(), asyncio.Event(), _Journal()
         self.core = PatientCore(
@@ -78,6 +78,7 @@ class Talk:
             self.core,
             CallOpened(loaded.name, loaded.version, loaded.document, caller, None, "inbound"),
             call_sid=call_sid,
+            attempt=1,
             store=self._journal,
             connect_model=self._model,
             tools={name: one for name, one in loaded.functions.items() if isinstance(one, Tool)},
