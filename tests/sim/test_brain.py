@@ -11,8 +11,10 @@ from voicebot.sim.brain import (
     Says,
     ScriptedBrain,
     Turn,
+    looks_back,
     misread,
     obey,
+    plainly_summed_up,
     reads_verbatim,
 )
 
@@ -75,6 +77,45 @@ def test_no_line_left_is_a_problem():
     brain.respond(heard())
     assert brain.respond(heard()) == (Says(OFF_SCRIPT),)
     assert brain.problems == ["asked for a reply with no line left after the start"]
+
+
+def over(*spoken: str) -> Context:
+    """A call that is over, to be looked back at."""
+    items = tuple(ContextItem("message", "user", text) for text in spoken)
+    conclude = {"type": "function", "name": "conclude"}
+    return Context(tools=(conclude,), tool_choice="function:conclude", items=items, out_of_band=True)
+
+
+def test_a_call_is_looked_back_at_by_script():
+    found = Calls("conclude", {"summary": "Two pizzas."})
+    brain = ScriptedBrain([GREETING], analysis=found)
+    brain.respond(heard())
+    assert brain.unconsumed() == ["the analysis was not asked for"]
+    assert brain.respond(over("Two pizzas.")) == (found,)
+    assert (brain.problems, brain.unconsumed()) == ([], [])
+
+
+def test_without_a_script_the_look_back_is_plain():
+    brain = ScriptedBrain([GREETING])
+    brain.respond(heard())
+    assert brain.respond(over("Two pizzas.", " ", "No.")) == (
+        Calls("conclude", {"summary": "The caller said: Two pizzas. / No."}),
+    )
+    assert (brain.problems, brain.unconsumed()) == ([], [])
+    assert plainly_summed_up(over()) == "The caller said nothing."
+
+
+def test_a_call_is_looked_back_at_once():
+    brain = ScriptedBrain([])
+    brain.respond(over())
+    brain.respond(over())
+    assert brain.problems == ["the call was looked back at twice"]
+
+
+def test_only_a_forced_function_beside_the_conversation_looks_back():
+    assert looks_back(over()) == "conclude"
+    assert looks_back(Context(tool_choice="function:conclude")) is None
+    assert looks_back(Context(out_of_band=True)) is None
 
 
 def test_a_nudge_needs_no_words():

@@ -115,6 +115,13 @@ async def test_repeated_report_is_booked_once() -> None:
         assert [one.webhook_id for one in sink.reports()] == ["a", "b"]
 
 
+async def test_recovered_sink_forgets_its_script() -> None:
+    async with CrmSink(SECRET, answers=[CrmAnswer(500)] * 9) as sink:
+        assert await post(sink, signed("a")) == 500
+        sink.recover()
+        assert await post(sink, signed("a")) == 200
+
+
 async def test_answers_follow_the_script() -> None:
     async with CrmSink(SECRET, answers=[CrmAnswer(503, retry_after="7")]) as sink:
         sink.answer_with(CrmAnswer(302, location="/elsewhere"), CrmAnswer(410))

@@ -30,7 +30,20 @@ from tests.sim.phone_server import (
 )
 from voicebot.sim import g711
 from voicebot.sim.call_result import CallResult
-from voicebot.sim.caller import Act, HangUp, Hear, Interrupt, Listen, Moment, Press, Say, Speak, Wait
+from voicebot.sim.caller import (
+    Act,
+    Caller,
+    HangUp,
+    Hear,
+    Interrupt,
+    LeaveMessage,
+    Listen,
+    Moment,
+    Press,
+    Say,
+    Speak,
+    Wait,
+)
 from voicebot.sim.carrier import signature
 from voicebot.sim.clock import run_virtual
 from voicebot.sim.line import LineFaults
@@ -42,6 +55,7 @@ from voicebot.sim.timeline import (
     CallerSaid,
     Cleared,
     KeyPressed,
+    MessageRecorded,
     StreamClosed,
     StreamOpened,
     VerbPlayed,
@@ -365,6 +379,61 @@ def test_dial_posts_its_outcome(outcome: DialOutcome, fields: dict[str, str], la
     assert form.items() >= fields.items()
     assert [(verb.verb, verb.detail) for verb in of(result, VerbPlayed)] == [("Dial", "+15550199")]
     assert result.duration_ms == pytest.approx(lasts_ms, abs=40)
+
+
+def test_dials_have_their_outcomes_in_order() -> None:
+    dial = "<Dial timeout='5'>+15550199</Dial>"
+    server = Server(
+        documents={"/voice": f"<Response>{dial}{dial}<Dial action='/done' timeout='6'>+1</Dial></Response>"}
+    )
+    result = call(server, steps(Listen()), dial=(DialOutcome("busy"), DialOutcome("no-answer")))
+    assert result.duration_ms == pytest.approx(2_000 + 5_000 + 6_000, abs=100)
+    assert server.forms("/done")[0]["DialCallStatus"] == "no-answer"
+
+
+RECORD = (
+    "<Response><Say>Speak.</Say><Record action='/left' timeout='2' recordingStatusCallback='/recording'/>"
+    "<Pause length='1'/></Response>"
+)
+
+
+@pytest.mark.parametrize(
+    ("caller", "digits"),
+    [
+        (steps(LeaveMessage("Call me."), Listen()), ""),
+        (steps(LeaveMessage("Call me."), Press("5", after_bot=False), Listen()), "5"),
+        (steps(LeaveMessage("Call me."), Wait(500), HangUp()), "hangup"),
+    ],
+)
+def test_message_is_recorded_after_the_tone(caller: Caller, digits: str) -> None:
+    server = Server(documents={"/voice": RECORD})
+    result = call(server, caller)
+    assert result.problems == ()
+    (message,) = of(result, MessageRecorded)
+    assert message.text == "Call me."
+    (form,) = server.forms("/left")
+    assert form["RecordingSid"] == message.recording_sid
+    assert form["RecordingUrl"].endswith(f"/Recordings/{message.recording_sid}")
+    assert (form["RecordingDuration"], form["Digits"]) == (str(message.length_s), digits)
+    assert form["CallStatus"] == ("completed" if digits == "hangup" else "in-progress")
+    (told,) = server.forms("/recording")
+    assert told.keys() == sample("recording_status.json").keys()
+    assert told.items() >= {"RecordingStatus": "completed", "RecordingSid": message.recording_sid}.items()
+
+
+def test_caller_who_says_nothing_leaves_no_recording() -> None:
+    server = Server(documents={"/voice": RECORD})
+    result = call(server, steps(Listen()))
+    assert of(result, MessageRecorded) == server.forms("/left") == server.forms("/recording") == []
+    assert [verb.verb for verb in of(result, VerbPlayed)] == ["Say", "Record", "Pause"]
+
+
+@pytest.mark.parametrize(("wait_ms", "status"), [(1_000, "canceled"), (5_000, "completed")])
+def test_action_of_a_dial_is_asked_though_the_caller_has_hung_up(wait_ms: float, status: str) -> None:
+    server = Server(documents={"/voice": "<Response><Dial action='/done'>+15550199</Dial></Response>"})
+    call(server, steps(Wait(wait_ms), HangUp()))
+    (form,) = server.forms("/done")
+    assert (form["CallStatus"], form["DialCallStatus"]) == ("completed", status)
 
 
 def test_verb_that_the_line_cannot_play_is_a_violation() -> None:

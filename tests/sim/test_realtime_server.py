@@ -237,3 +237,48 @@ async def test_stopping_closes_what_is_open():
         await until(socket, "conversation.created")
     events, close_code = await until_closed(socket)
     assert (events, close_code) == ([], 1001)
+
+
+@both_clocks
+def test_each_connection_has_its_own_pace_and_faults(run: Runner):
+    async def call() -> None:
+        timings = (Timing(handshake_s=0.3), Timing(open_s=0.3))
+        quirks = (Quirks(), Quirks(), Quirks(silent=True), Quirks(drop_at_s=0.2))
+        async with RealtimeServer(Greets, timing=timings, quirks=quirks) as server:
+            loop = asyncio.get_running_loop()
+            began = loop.time()
+            async with dial(server) as slow_handshake:
+                assert loop.time() - began >= 0.29
+                await until(slow_handshake, "session.created")
+            began = loop.time()
+            async with dial(server) as slow_opening:
+                await until(slow_opening, "session.created")
+                assert loop.time() - began >= 0.29
+            async with dial(server) as silent:
+                await send(silent, "response.create")
+                with pytest.raises(TimeoutError):
+                    async with asyncio.timeout(0.3):
+                        await silent.recv()
+            async with dial(server) as dropped:
+                events, code = await until_closed(dropped)
+                assert [event["type"] for event in events] == ["session.created", "conversation.created"]
+                assert code is None
+            async with dial(server) as usual:
+                await until(usual, "session.created")
+
+    run(call())
+
+
+@both_clocks
+def test_session_expires_as_the_vendor_ends_it(run: Runner):
+    async def call() -> None:
+        timing = Timing(session_s=0.3)
+        async with RealtimeServer(Greets, timing=(timing,)) as server:
+            async with dial(server) as socket:
+                events, code = await until_closed(socket)
+                assert (events[-1]["error"]["code"], code) == ("session_expired", 1001)
+            async with dial(server) as socket:
+                (created, *_) = await until(socket, "session.created")
+                assert created["session"]["expires_at"] > 0
+
+    run(call())

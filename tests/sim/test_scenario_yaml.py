@@ -13,10 +13,10 @@ from voicebot.engine.entries import EvidenceState
 from voicebot.errors import ScenarioError
 from voicebot.flow.loader import load_folder
 from voicebot.sim.brain import Calls, Output, Says
-from voicebot.sim.caller import HangUp, Hear, Interrupt, Listen, Press, Say, Step, Wait
+from voicebot.sim.caller import HangUp, Hear, Interrupt, LeaveMessage, Listen, Press, Say, Step, Wait
 from voicebot.sim.clock import run_virtual
-from voicebot.sim.scenario import Exchange, Expected, Scenario, confirmed, declined, judged_as, noted, rule
-from voicebot.sim.scenario_form import Entry, Expect, Script, State, scenario_schema
+from voicebot.sim.scenario import Exchange, Expected, Scenario, concluded, confirmed, declined, judged_as, noted, rule
+from voicebot.sim.scenario_form import Entry, Expect, LookBack, Script, State, scenario_schema
 from voicebot.sim.scenario_yaml import read_yaml
 from voicebot.sim.stage import rehearse
 from voicebot.sim.yaml_tree import read_tree
@@ -95,6 +95,7 @@ def test_harbour_plays(tmp_path: Path) -> None:
         ("presses: 0042", Press("0042")),
         ("presses: '*1#'", Press("*1#")),
         ("{presses: 5, at_once: true}", Press("5", after_bot=False)),
+        ("leaves_message: Call me back.", LeaveMessage("Call me back.")),
         ("waits_ms: 9000", Wait(9000)),
         ("hang up", HangUp()),
         ("does: hang up", HangUp()),
@@ -185,7 +186,8 @@ def test_everything_can_be_expected(tmp_path: Path) -> None:
     expect = (
         "  expect: {phases: [a], observations: {total: '26.00', day: 2027-07-03, note: null}, outcome: done,"
         " ended_reason: completed, interruptions: 0, statements: [The total is 26.00 euro.], tools: [free_tables],"
-        " evidence: {day: confirmed}, silences: 1, max_response_ms: 900}\n"
+        " evidence: {day: confirmed}, silences: 1, max_response_ms: 900, analysis: done, summary: A table.,"
+        " filled_after: [note]}\n"
     )
     (scenario,) = read(tmp_path, script("hang up") + expect)
     assert scenario.expected == Expected(
@@ -199,12 +201,23 @@ def test_everything_can_be_expected(tmp_path: Path) -> None:
         tools=("free_tables",),
         silences=1,
         max_response_ms=900,
+        analysis="done",
+        summary="A table.",
+        filled_after=("note",),
     )
     assert Expect.model_fields.keys() == Expected.__dataclass_fields__.keys()
 
 
 def test_states_of_evidence_are_the_engines() -> None:
     assert get_args(State) == get_args(EvidenceState)
+
+
+def test_analysis_can_be_written(tmp_path: Path) -> None:
+    given = "  analysis: {summary: A table for two., means: {people: 2}, quotes: {people: for two}}\n"
+    (scenario,) = read(tmp_path, script("hang up") + given)
+    assert scenario.analysis == concluded("A table for two.", people=(2, "for two"))
+    (scenario,) = read(tmp_path, script("hang up") + "  analysis: {summary: Nothing.}\n")
+    assert scenario.analysis == concluded("Nothing.")
 
 
 def test_numbers_and_flow_have_defaults(tmp_path: Path) -> None:
@@ -229,7 +242,7 @@ MISTAKES = [
     ("- name: a\n  scirpt: []\n  script: [listen]", "2: there is no 'scirpt' here (did you mean 'script'?)"),
     (
         "- name: a\n  zzz: 1\n  script: [listen]",
-        "2: there is no 'zzz' here (there are: name, title, flow, from, to, script, expect)",
+        "2: there is no 'zzz' here (there are: name, title, flow, from, to, script, analysis, expect)",
     ),
     (script("listen") + "  expect:\n    phase: [a]", "5: there is no 'phase' here (did you mean 'phases'?)"),
     (script("listen") + "  expect:\n    silences: -1", "5: 'silences': input should be greater than or equal to 0"),
@@ -256,7 +269,11 @@ MISTAKES = [
     (script("{bot: Hi, timeout_ms: 3}"), "3: timeout_ms is about a caller who waits for the bot (leave it out)"),
     (script("{then_calls: a}"), "3: then_calls stands behind words of the bot, and there are none (use `calls`)"),
     (script("calls: [a, 5]"), "3: this calls no function (write its name, or {name: {argument: value}})"),
-    (script("calls: {a: }"), "3: this calls no function (write its name, or {name: {argument: value}})"),
+    (script("calls: {a: }"), "3: 'a' says nothing (write something behind it; "),
+    (
+        script("caller: Hi\n      means: {where: {street: Via Roma, 5, floor: 1}}"),
+        "4: '5' says nothing (write something ",
+    ),
     (script("calls: {a: [1]}"), "3: this calls no function (write its name, or {name: {argument: value}})"),
     (script("responses: [[{}]]"), "3: this is not one output (write `says: …` or `calls: …` with one function)"),
     (script("bot: Hi\n      means: {a: 1}"), "3: the caller has said nothing yet that says 'a' (add it to `quotes`)"),
@@ -267,6 +284,19 @@ MISTAKES = [
     (
         script("caller: Yes\n      means: {a: 1}\n      quotes: {b: Yes}"),
         "3: quotes speaks of 'b', and nothing else here does (add it to `means`)",
+    ),
+    (script("hang up") + "  analysis: {}", "4: 'summary' is missing (add it)"),
+    (
+        script("hang up") + "  analysis: {sumary: x, summary: y}",
+        "4: there is no 'sumary' here (did you mean 'summary'?)",
+    ),
+    (
+        script("hang up") + "  analysis: {summary: x, means: {a: 1}}",
+        "4: nothing is quoted for 'a' (add the caller's words to `quotes`)",
+    ),
+    (
+        script("hang up") + "  analysis: {summary: x, quotes: {a: so}}",
+        "4: quotes speaks of 'a', and nothing else here does (add it to `means`)",
     ),
     (script("caller: Two things: a pizza"), "3: mapping values are not allowed here (put the text in quotes: "),
     (script("caller: Room #5"), "3: the text ends before its '#' (put it in quotation marks)"),
@@ -317,5 +347,5 @@ def test_schema_agrees_with_the_reader() -> None:
 
 
 def test_schema_explains_every_key() -> None:
-    for form in (Script, Entry, Expect):
+    for form in (Script, Entry, Expect, LookBack):
         assert [name for name, key in form.model_fields.items() if not key.description] == []

@@ -8,6 +8,9 @@ from typing import TypeVar
 import pytest
 
 from voicebot.call.ports import (
+    Analyse,
+    Analysed,
+    AnalysisFailed,
     AnswerTool,
     CallerTranscript,
     CancelReply,
@@ -385,3 +388,40 @@ def test_words_wait_for_a_session_that_is_late() -> None:
     table.run()
     assert table.kinds() == ["ModelReady", "SpeechStarted", "SpeechStopped", "TurnCommitted", "TranscriptFailed"]
     assert len(table.of(TranscriptFailed)) == 1
+
+
+# ---- looks back at the call ------------------------------------------------------------------------------------------
+
+LOOK_BACK = Analyse("call", "Sum it up.", ToolSchema("conclude", "Write it down.", {"type": "object"}))
+
+
+def test_call_is_looked_back_at_beside_the_conversation() -> None:
+    brain = Thinks([Calls("conclude", {"summary": "Ada."})])
+    table = ready(brain)
+    table.do(InsertHeard("I am Ada"), LOOK_BACK)
+    table.run()
+    assert table.of(Analysed) == [Analysed("call", '{"summary":"Ada."}')]
+    [asked] = brain.asked
+    assert (asked.tool_names, asked.tool_choice, asked.out_of_band) == (("conclude",), "function:conclude", True)
+    assert [item.text for item in asked.items] == ["I am Ada"]
+    assert table.model.problems == []
+
+
+def test_brain_that_does_not_call_is_made_to() -> None:
+    table = ready(Thinks([Says("Well.")]))
+    table.do(LOOK_BACK)
+    table.run()
+    assert table.of(Analysed) == [Analysed("call", "{}")]
+
+
+def test_look_back_may_fail_or_be_late() -> None:
+    table = ready(Thinks(), faults=TableFaults(analysis_failures=1.0))
+    table.do(LOOK_BACK)
+    table.run()
+    assert table.of(AnalysisFailed) == [AnalysisFailed("call", "server_error")]
+    table = ready(Thinks([Calls("conclude")]), faults=TableFaults(analysis_late_s=20.0))
+    table.do(LOOK_BACK)
+    table.run(20.0)
+    assert table.of(Analysed) == []
+    table.run(5.0)
+    assert len(table.of(Analysed)) == 1

@@ -9,13 +9,14 @@ import pytest
 from tests.end_to_end.reception import flow
 from voicebot.call.core import Finish, Journal, StartTool
 from voicebot.call.entries import BotSaid, CallEnded, Entry
-from voicebot.call.ports import CancelReply, Configure, ModelLost, Reply, ReplyEnded
+from voicebot.call.ports import Analyse, CancelReply, CloseLeg, Configure, ModelLost, Reply, ReplyEnded
 from voicebot.engine.engine import PhaseEngine
 from voicebot.engine.entries import PhaseEntered
 from voicebot.engine.events import CallContext, CallStarted
 from voicebot.sim.table_clock import Distance
 from voicebot.sim.table_line import Utterance
 from voicebot.sim.table_referee import Referee
+from voicebot.tool_schema import ToolSchema
 
 NEAR, FAR = Distance(0.0, 0.0), Distance(0.1, 0.1)
 ENDED = (9000, CallEnded("completed"))
@@ -142,3 +143,18 @@ def test_journal_without_an_end() -> None:
     call = Watched()
     call.referee.close([said(2000, 1000)], [played(1000)], NEAR)
     assert call.problems == ["the call's journal does not end with its end"]
+
+
+LOOK_BACK = Analyse("call", "Sum it up.", ToolSchema("conclude", "", {}))
+
+
+@pytest.mark.parametrize(
+    ("effects", "good"),
+    [((CloseLeg(), LOOK_BACK), True), ((LOOK_BACK, CloseLeg()), False), ((CloseLeg(), LOOK_BACK, LOOK_BACK), False)],
+)
+def test_call_is_looked_back_at_once_and_after_the_line(effects: tuple[CloseLeg | Analyse, ...], good: bool) -> None:
+    call = Watched()
+    for effect in effects:
+        call.referee.asked(effect, 0.0)
+    told = ["the call was looked back at twice, or while the line was open"]
+    assert call.problems == ([] if good else told)

@@ -13,6 +13,7 @@ from voicebot.sim.twiml_player import (
     Hangup,
     Pause,
     Play,
+    Record,
     Redirect,
     Reject,
     Say,
@@ -48,6 +49,12 @@ def verbs(inner: str, base: str = BASE) -> tuple[Verb, ...]:
         (
             '<Dial action="/done" callerId="+1" timeout="25"><Number>+15550199</Number><Sip>sip:a@b</Sip></Dial>',
             Dial(("+15550199", "sip:a@b"), "https://agent.example.com/done", "POST", "+1", 25),
+        ),
+        ("<Record/>", Record()),
+        (
+            '<Record action="/left" timeout="3" finishOnKey="#" maxLength="60" playBeep="false"'
+            ' recordingStatusCallback="/rec"/>',
+            Record("https://agent.example.com/left", "POST", 3, "#", 60, False, "https://agent.example.com/rec"),
         ),
         ("<Gather/>", Unsupported("Gather")),
         ("<Connect><Room>x</Room></Connect>", Unsupported("Connect/Room")),

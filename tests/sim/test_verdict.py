@@ -114,6 +114,10 @@ def report(**changed: object) -> dict[str, Any]:
         "transcript": [*lines, {"speaker": "bot", "text": "Hello", "interrupted": True}],
         "tools": [{"tool": "look"}],
         "response_ms": {"worst": 900},
+        "analysis": "done",
+        "summary": "Ada has a toothache.",
+        "filled_after": ["reason"],
+        "passed_on": [{"to": "transfer", "status": "busy"}],
     }
     return {**as_expected, **changed}
 
@@ -131,6 +135,12 @@ def report(**changed: object) -> dict[str, Any]:
         ({"silences": 1}, {}, "silences: expected 1, reported 2"),
         ({"observations": {"name": "Ada"}}, {}, "name: expected 'Ada', reported 'Ada Lovelace'"),
         ({"evidence": {"name": "confirmed"}}, {}, None),
+        ({"analysis": "done", "summary": "Ada has a toothache.", "filled_after": ("reason",)}, {}, None),
+        ({"analysis": "done"}, {"analysis": None}, "analysis: expected 'done', reported None"),
+        ({"summary": "Ada."}, {}, "summary: expected 'Ada.', reported 'Ada has a toothache.'"),
+        ({"filled_after": ()}, {}, "filled_after: expected (), reported ('reason',)"),
+        ({"passed_on": ("transfer: busy",)}, {}, None),
+        ({"passed_on": ()}, {}, "passed_on: expected (), reported ('transfer: busy',)"),
         ({"evidence": {"reason": "confirmed"}}, {}, "evidence of reason: expected 'confirmed', reported None"),
         ({"max_response_ms": 900}, {}, None),
         ({"max_response_ms": 800}, {}, "the caller waited 900 ms for an answer, expected 800 at most"),
@@ -149,3 +159,11 @@ def test_report_is_held_against_what_is_expected(
 def test_waiting_counts_only_where_it_is_measured() -> None:
     scenario = Scenario("visit", "visit", VISIT.exchanges, Expected(max_response_ms=800))
     assert report_problems(scenario, report(), silences=0, response_counts=False) == []
+
+
+def test_words_said_in_need_stand_in_no_script() -> None:
+    need = ("One moment, please.", "I am sorry, something has gone wrong on our side. Please call again in a moment.")
+    announced = "One moment, please. We are connecting you."
+    heard = said(OPENING, need[0], ASKS, *need, announced, BYE)
+    assert misheard(VISIT, shelf.get("visit"), heard, [announced]) == []
+    assert misheard(VISIT, shelf.get("visit"), said(OPENING, ASKS, BYE, announced))

@@ -35,6 +35,7 @@ from voicebot.sim.yaml_tree import YamlProblem, read_tree
         ("We go to room 5 # the small one", "We go to room 5"),
         ("[1, a]", [1, "a"]),
         ("{b: {c: d}}", {"b": {"c": "d"}}),
+        ("{b: null, c: ''}", {"b": None, "c": ""}),
         (">-\n  two\n  lines", "two lines"),
     ],
 )
@@ -72,6 +73,8 @@ def test_anchor_is_the_value_it_stands_for() -> None:
         ("a:\n\tb: 1", 2, r"found character '\t' that cannot start any token", "indent with spaces"),
         ("a: 1\nb: Room #5, please", 2, "the text ends before its '#'", "put it in quotation marks"),
         ("a: 1\nb: 2\na: 3", 3, "'a' stands here twice", "keep one of them"),
+        ("a: 1\nb: {x: {street: Via Roma, 5, first floor}}", 2, "'5' says nothing", "quotation marks"),
+        ("a: [{x: }]", 1, "'x' says nothing", "write something behind it"),
         ("a:\n  {x: y}: 1", 2, "a key must be text", "quotes"),
         ("a: 1\n---\nb: 2", 2, "but found another document", ""),
         ("a: 1\nb: \x07", 2, "a character that YAML does not allow", ""),

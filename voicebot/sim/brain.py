@@ -108,6 +108,18 @@ def obey(outputs: Sequence[Output], context: Context) -> tuple[Output, ...]:
     return tuple(outputs)
 
 
+def looks_back(context: Context) -> str | None:
+    """The function by which a response is to look back at the whole call; None for any other response."""
+    forced = context.tool_choice.startswith("function:")
+    return context.tool_choice.removeprefix("function:") if context.out_of_band and forced else None
+
+
+def plainly_summed_up(context: Context) -> str:
+    """What anybody can say of a call: the caller's words."""
+    spoken = [item.text.strip() for item in context.items if item.role == "user" and item.text.strip()]
+    return f"The caller said: {' / '.join(spoken)}" if spoken else "The caller said nothing."
+
+
 class VerbatimReader:
     """Reads aloud what stands between `<verbatim>` and `</verbatim>` of an out-of-band response; asks `brain` else.
 
@@ -171,19 +183,26 @@ class ScriptedBrain:
     Args:
         turns: the dialogue in order.
         asides: answers to out-of-band responses, in order.
+        analysis: what it makes of the call when that is over; without one, what anybody could say of it.
     """
 
-    def __init__(self, turns: Sequence[Turn], asides: Sequence[tuple[Output, ...]] = ()) -> None:
+    def __init__(
+        self, turns: Sequence[Turn], asides: Sequence[tuple[Output, ...]] = (), analysis: Calls | None = None
+    ) -> None:
         self.problems: list[str] = []
         self._turns = tuple(turns)
         self._asides = tuple(asides)
         self._asides_used = 0
+        self._analysis = analysis
+        self._looked_back = False
         self._used = [0] * len(self._turns)  # replies given, per turn
         self._heard = [False] * len(self._turns)
         self._turn = -1
         self._spoken: tuple[str, ...] = ()  # the caller's words so far
 
     def respond(self, context: Context) -> Sequence[Output]:
+        if (function := looks_back(context)) is not None:
+            return self._check(self._look_back(function, context), context)
         if context.out_of_band:
             return self._check(self._next_aside(), context)
         heard_all = True
@@ -201,7 +220,14 @@ class ScriptedBrain:
                 left.append(f"turn {number}: never heard {turn.hears!r}")
             left += [f"turn {number}: reply {n + 1} not asked for" for n in range(used, len(turn.replies))]
         left += [f"aside {n + 1} not asked for" for n in range(self._asides_used, len(self._asides))]
+        left += ["the analysis was not asked for"] if self._analysis is not None and not self._looked_back else []
         return left
+
+    def _look_back(self, function: str, context: Context) -> Sequence[Output]:
+        if self._looked_back:
+            self.problems.append("the call was looked back at twice")
+        self._looked_back = True
+        return (self._analysis or Calls(function, {"summary": plainly_summed_up(context)}),)
 
     def _new_words(self, context: Context) -> tuple[str, ...]:
         """What the caller said since the last response.

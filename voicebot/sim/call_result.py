@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import g711
+from .resumption import Resumption, resumptions
+from .tape import Sound, first_sound_ms, sound_on, sounds
 from .timeline import (
     BREATH_MS,
     BYTES_PER_MS,
     FRAME_MS,
-    QUIETEST_AUDIBLE,
     BotSaid,
     CallerSaid,
     Ender,
@@ -100,6 +101,11 @@ class CallResult:
     def caller_said(self) -> tuple[CallerSaid, ...]:
         return tuple(event for event in self.events if isinstance(event, CallerSaid))
 
+    @property
+    def resumptions(self) -> tuple[Resumption, ...]:
+        """How the call went on after each of its streams but the last."""
+        return resumptions(self.events, sound_on(self.heard_tape))
+
     def stereo(self) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
         """The whole call at 8 kHz: the caller (left) and what he heard (right), of equal length."""
         return g711.decode(self.caller_tape), g711.decode(self.heard_tape)
@@ -112,7 +118,7 @@ def measure(
     lateness_ms: Sequence[float],
 ) -> Statistics:
     """Work out the figures of a call from its tape and its events, in order of time."""
-    audible = _audible(heard_tape)
+    audible = sound_on(heard_tape)
     turns = [event for event in events if isinstance(event, CallerSaid)]
     gaps = [gap for stream in streams for gap in _gaps(stream)]
     said = [event for event in events if isinstance(event, BotSaid)]
@@ -125,40 +131,33 @@ def measure(
     )
 
 
-def _audible(tape: bytes | bytearray) -> NDArray[np.bool_]:
-    loud: NDArray[np.bool_] = (np.frombuffer(bytes(tape), dtype=np.uint8) & 0x7F) < QUIETEST_AUDIBLE
-    return loud
-
-
-def _turns(audible: NDArray[np.bool_], spoken: Sequence[CallerSaid], call_ms: float) -> list[Turn]:
+def _turns(audible: Sound, spoken: Sequence[CallerSaid], call_ms: float) -> list[Turn]:
     ends = [said.start_ms for said in spoken[1:]] + [call_ms] * bool(spoken)
     turns = []
     for said, until_ms in zip(spoken, ends, strict=True):
-        if _any(audible, said.end_ms - BREATH_MS, said.end_ms):
+        if sounds(audible, said.end_ms - BREATH_MS, said.end_ms):
             continue  # the bot was talking already: nothing was waited for
-        first_ms = _first(audible, said.end_ms, until_ms)
+        first_ms = first_sound_ms(audible, said.end_ms, until_ms)
         if first_ms is not None:
             turns.append(Turn(said.text, said.end_ms, first_ms - said.end_ms))
     return turns
 
 
-def _interruptions(
-    audible: NDArray[np.bool_], spoken: Sequence[CallerSaid], heard: Sequence[BotSaid]
-) -> list[Interruption]:
+def _interruptions(audible: Sound, spoken: Sequence[CallerSaid], heard: Sequence[BotSaid]) -> list[Interruption]:
     return [
         Interruption(said.text, said.start_ms, _silenced_at(audible, said.start_ms, heard) - said.start_ms)
         for said in spoken
-        if _any(audible, said.start_ms - BREATH_MS, said.start_ms) and _any(audible, said.start_ms, said.end_ms)
+        if sounds(audible, said.start_ms - BREATH_MS, said.start_ms) and sounds(audible, said.start_ms, said.end_ms)
     ]
 
 
-def _silenced_at(audible: NDArray[np.bool_], at_ms: float, heard: Sequence[BotSaid]) -> float:
+def _silenced_at(audible: Sound, at_ms: float, heard: Sequence[BotSaid]) -> float:
     """Where the utterance ends that was interrupted; by its words, and where it has none that we know by silence."""
     words = next((said.end_ms for said in heard if said.start_ms < at_ms < said.end_ms), None)
     return words if words is not None else _quiet_from(audible, at_ms)
 
 
-def _quiet_from(audible: NDArray[np.bool_], at_ms: float) -> float:
+def _quiet_from(audible: Sound, at_ms: float) -> float:
     """The end of the sound at `at_ms`: where at least `BREATH_MS` of silence begin."""
     first = int(at_ms * BYTES_PER_MS)
     loud = np.flatnonzero(audible[first:])
@@ -183,13 +182,3 @@ def _breaks(gap: Gap, said: BotSaid) -> bool:
     if said.start_ms < gap.start_ms and gap.end_ms < said.end_ms:
         return True
     return not said.complete and abs(gap.start_ms - said.end_ms) < BREATH_MS
-
-
-def _any(audible: NDArray[np.bool_], start_ms: float, end_ms: float) -> bool:
-    return bool(audible[max(0, int(start_ms * BYTES_PER_MS)) : int(end_ms * BYTES_PER_MS)].any())
-
-
-def _first(audible: NDArray[np.bool_], start_ms: float, end_ms: float) -> float | None:
-    start = int(start_ms * BYTES_PER_MS)
-    found = np.flatnonzero(audible[start : int(end_ms * BYTES_PER_MS)])
-    return (start + int(found[0])) / BYTES_PER_MS if found.size else None

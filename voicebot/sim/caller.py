@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from .listener import Heard
+from .recorder import is_beep
 from .timeline import BREATH_MS, FRAME_MS
 
 PAUSE_MS = 700
@@ -28,13 +29,14 @@ class Moment:
     """The last 20 ms, ending at `at_ms`.
 
     `audible` says that there was sound in the caller's ear, `said` which utterances ended, `speaking` that the
-    caller's own words are still under way.
+    caller's own words are still under way; `frame` is what reached his ear, mu-law at 8 kHz, where there is sound.
     """
 
     at_ms: float
     audible: bool
     said: tuple[Heard, ...] = ()
     speaking: bool = False
+    frame: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +119,14 @@ class Hear:
 
 
 @dataclass(frozen=True, slots=True)
+class LeaveMessage:
+    """Wait for the tone of a recording, then speak: words that no model hears."""
+
+    text: str
+    timeout_ms: float = TIMEOUT_MS
+
+
+@dataclass(frozen=True, slots=True)
 class Wait:
     """Let this time pass, whatever the bot does."""
 
@@ -135,7 +145,7 @@ class Listen:
     timeout_ms: float = TIMEOUT_MS
 
 
-Step = Say | Interrupt | Press | Hear | Wait | HangUp | Listen
+Step = Say | Interrupt | Press | Hear | LeaveMessage | Wait | HangUp | Listen
 
 # ---- the caller ---------------------------------------------------------------------------------------------------
 
@@ -185,6 +195,7 @@ class Caller:
         self._patient_from_ms: float | None = None  # the silence of the bot counts from here
         self._waiting_from_ms: float | None = None  # a `Wait`, or keys under way
         self._keys = ""
+        self._beeped = False
 
     @property
     def problems(self) -> Sequence[str]:
@@ -197,6 +208,8 @@ class Caller:
 
     def step(self, moment: Moment) -> Sequence[Act]:
         self._ear.hear(moment)
+        if isinstance(self._current(), LeaveMessage):
+            self._beeped = self._beeped or is_beep(moment.frame)
         if self._patient_from_ms is None:
             self._patient_from_ms = moment.at_ms
         if self._speaking and not moment.speaking:
@@ -228,10 +241,13 @@ class Caller:
                 if self._ear.silence_ms(moment.at_ms) >= BREATH_MS:
                     self._ear.forget()  # one under way still counts: keys do not interrupt
                 return self._next_key(moment)
+            case LeaveMessage(text) if self._beeped and not moment.audible:
+                self._beeped = False
+                return self._speak(text)
             case Hear() if self._bot_finished(moment):
                 self._ear.forget()
                 return self._done([])
-            case Say() | Interrupt() | Press() | Hear() | Listen():
+            case Say() | Interrupt() | Press() | Hear() | LeaveMessage() | Listen():
                 return self._lose_patience(step.timeout_ms, moment)
 
     def _current(self) -> Step:

@@ -170,6 +170,34 @@ class CallForms:
             "SipResponseCode": "200",
         }
 
+    def recorded(self, recording_sid: str, length_s: int, key: str) -> dict[str, str]:
+        """What goes to the action of `<Record>` beside the fields of every request; `key` may be `hangup`."""
+        return {
+            "RecordingSid": recording_sid,
+            "RecordingUrl": self._recording_url(recording_sid),
+            "RecordingDuration": str(length_s),
+            "Digits": key,
+        }
+
+    def recording(self, recording_sid: str, length_s: int, began: datetime) -> dict[str, str]:
+        """A recording's status callback, when it can be fetched."""
+        return {
+            "AccountSid": self.account_sid,
+            "CallSid": self.call_sid,
+            "RecordingSid": recording_sid,
+            "RecordingUrl": self._recording_url(recording_sid),
+            "RecordingStatus": "completed",
+            "RecordingDuration": str(length_s),
+            "RecordingChannels": "1",
+            "RecordingSource": "RecordVerb",
+            "RecordingStartTime": format_datetime(began),
+            "RecordingTrack": "inbound",
+            "ErrorCode": "0",
+        }
+
+    def _recording_url(self, recording_sid: str) -> str:
+        return f"https://api.twilio.com/2010-04-01/Accounts/{self.account_sid}/Recordings/{recording_sid}"
+
     def stream(
         self, event: str, stream_sid: str, name: str | None, wall: datetime, error: str | None
     ) -> dict[str, str]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from . import cooperative_sense as sense
-from .brain import Calls, Context, Output, Says
+from .brain import Calls, Context, Output, Says, looks_back, plainly_summed_up
 from .cooperative_scene import Field, Scene, scene_of
 from .cooperative_speech import GOODBYE, clipped, missing_parts, question, spoken
 from .cooperative_words import UNREAD, agreed, clearly, read, read_object
@@ -71,6 +71,8 @@ class CooperativeBrain:
 
     def respond(self, context: Context) -> Sequence[Output]:
         """The outputs of one response."""
+        if (function := looks_back(context)) is not None:
+            return (Calls(function, {"summary": plainly_summed_up(context)}),)
         if context.out_of_band:
             return (Says("There is nothing to add."),)
         scene = scene_of(context, self._said)

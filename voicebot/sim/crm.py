@@ -104,6 +104,10 @@ class CrmSink:
         """Answer the next requests so, after those scripted before."""
         self._answers.extend(answers)
 
+    def recover(self) -> None:
+        """Forget what was ordered of the next requests: from now on they are answered as `CrmSink` describes."""
+        self._answers.clear()
+
     def reports(self) -> list[Received]:
         """What a CRM would book: proven requests that were answered 2xx, the first of each id."""
         booked: dict[str, Received] = {}
@@ -118,7 +122,7 @@ class CrmSink:
         Raises:
             TimeoutError: fewer came.
         """
-        await self._wait(lambda: len(self.received) >= n, timeout_s)
+        await self.wait_until(lambda: len(self.received) >= n, timeout_s)
         return list(self.received)
 
     async def wait_for_reports(self, n: int, timeout_s: float) -> list[Received]:
@@ -127,10 +131,15 @@ class CrmSink:
         Raises:
             TimeoutError: fewer came.
         """
-        await self._wait(lambda: len(self.reports()) >= n, timeout_s)
+        await self.wait_until(lambda: len(self.reports()) >= n, timeout_s)
         return self.reports()
 
-    async def _wait(self, enough: Callable[[], bool], timeout_s: float) -> None:
+    async def wait_until(self, enough: Callable[[], bool], timeout_s: float) -> None:
+        """Wait until this holds; asked at every request that comes.
+
+        Raises:
+            TimeoutError: it does not.
+        """
         async with asyncio.timeout(timeout_s), self._changed:
             await self._changed.wait_for(enough)
 

@@ -158,6 +158,13 @@ def _line(entry: Entry) -> tuple[str, str] | None:
             return "[blue]noted[/]", f"{name} = {shown}" + (f"  [dim]«{escape(quote)}»[/]" if quote else "")
         case engine_entries.ObservationDeclined(name=name):
             return "[blue]noted[/]", f"{name}: the caller does not want to tell"
+        case engine_entries.ObservationFilled(name=name, value=value, quote=quote):
+            shown = escape(json.dumps(value, ensure_ascii=False))
+            return "[blue]filled[/]", f"{name} = {shown}  [dim]«{escape(quote)}», after the call[/]"
+        case call_entries.CallAnalysed(status="done", summary=summary):
+            return "[blue]summary[/]", escape(summary or "")
+        case call_entries.CallAnalysed(reason=reason):
+            return "[blue]summary[/]", f"[dim](none: {escape(reason)})[/]"
         case engine_entries.ProposalRefused(subject=subject, problem=problem):
             return "[red]refused[/]", f"{escape(subject)}: {escape(problem)}"
         case engine_entries.ToolAnswered(tool=tool, output=output, took_ms=took_ms):

@@ -61,6 +61,10 @@ class LineFaults:
     inject: tuple[tuple[int, Frame], ...] = ()  # (ms, frame) out of the protocol, as `MALFORMED_FRAMES`
     duplicate_webhook: bool = False  # the voice webhook comes twice at once; the second answer counts
     request_action: bool = True
+    actions_withheld: int = 0  # of the first streams, however they end: the next verb comes instead
+    actions_lost: int = 0  # of the first requests for an action: no connection comes about, so the fallback is asked
+    action_delay_s: float = 0.0  # from the end of a stream to the request for its action
+    unnoticed_breaks: int = 0  # the first broken connections are half open to the line: silence, and nobody is asked
     action_after_failed_handshake: bool = False  # the vendor does not say; observed is the next verb
     webhook_signature: SignatureFault = "valid"
     stream_signature: SignatureFault = "valid"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from .line import Frame, Line
 from .stream_socket import StreamSocket
@@ -17,6 +17,8 @@ class OpenStream:
         self._line, self._socket, self._tell = line, socket, tell
         self._loop = asyncio.get_running_loop()
         self._drops_at: float | None = None
+        self._half_open = False
+        self.ended = False  # `stop` was sent; the socket may still be closing
 
     def open(self, now: float, drop_at_ms: float | None) -> None:
         """Begin; `drop_at_ms` later the connection breaks."""
@@ -31,17 +33,23 @@ class OpenStream:
         await writer
         return ended
 
+    def stay_half_open(self) -> None:
+        """The socket is gone, and the line does not know: it plays on what it has, and speaks to nobody."""
+        self._half_open = True
+
     def advance(self, now: float) -> None:
-        self._socket.post(self._line.advance(now))
+        self._post(self._line.advance(now))
         if self._drops_at is not None and now >= self._drops_at:
             self._socket.drop()
 
     def press(self, digit: str) -> None:
-        self._socket.post(self._line.press(digit))
+        self._post(self._line.press(digit))
 
-    def hang_up(self, now: float) -> None:
-        self._socket.post(self._line.stop(now))
-        self._socket.close()
+    def end(self, by: Closer, now: float) -> None:
+        """The call, or its TwiML, is over: `stop`, then close in order."""
+        self._post(self._line.stop(now))
+        self.ended = True
+        self._socket.close(by)
 
     def record(self, now: float) -> tuple[StreamRecord, list[Violation]]:
         """The truth about the stream, and what the server did wrong in it."""
@@ -51,6 +59,10 @@ class OpenStream:
             problem = f"the server did not read: {self._socket.overflowed} frames were dropped"
             violations.append(Violation("31930", problem, record.closed_ms))
         return record, violations
+
+    def _post(self, frames: Sequence[Frame]) -> None:
+        if not self._half_open:
+            self._socket.post(frames)
 
     def _receive(self, frame: Frame) -> None:
         known = len(self._line.clears)

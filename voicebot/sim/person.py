@@ -76,7 +76,9 @@ class Person:
         frame = self._handset.heard_tape[(self._perceived - 1) * FRAME_BYTES : self._perceived * FRAME_BYTES]
         heard = self._listen() if self._perceived - self._listened >= _FRAMES_AT_ONCE else ()
         self._tell_words()
-        moment = Moment(self._perceived * FRAME_MS, is_audible(frame), heard, self._handset.speaking)
+        audible = is_audible(frame)
+        ms, speaking = self._perceived * FRAME_MS, self._handset.speaking
+        moment = Moment(ms, audible, heard, speaking, bytes(frame) if audible else b"")
         acts = self._behaviour.step(moment)
         for act in acts:
             if isinstance(act, Speak):

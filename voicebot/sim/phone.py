@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import KW_ONLY, dataclass, field
 from datetime import UTC, datetime
@@ -17,6 +17,7 @@ from typing import Literal
 import aiohttp
 
 from . import g711
+from .call_book import CallBook, CallStatus
 from .call_log import CallLog
 from .call_result import CallResult
 from .caller import Conversation, PressKey, PutDown
@@ -25,6 +26,7 @@ from .line import Line, LineFaults, StreamIdentity
 from .open_stream import OpenStream
 from .person import RATE_HZ, Person, coded_voice
 from .playout import Handset
+from .recorder import BEEP, Recorder
 from .speech import speak
 from .stream_socket import StreamRefusedError, StreamSocket
 from .timeline import (
@@ -35,6 +37,8 @@ from .timeline import (
     Ender,
     Event,
     KeyPressed,
+    MessageRecorded,
+    StreamBroke,
     StreamClosed,
     StreamFailed,
     StreamOpened,
@@ -50,13 +54,15 @@ from .twiml_player import (
     Order,
     Pause,
     Play,
+    Record,
     Redirect,
     Reject,
     Say,
     TwimlError,
     TwimlPlayer,
     Unsupported,
-    Verb,
+    detail_of,
+    parse_twiml,
 )
 from .twiml_source import TwimlSource
 
@@ -90,8 +96,9 @@ class Phone:
         status_url: told when the call is over.
         fallback_url: asked when a document cannot be had or read.
         faults: what the line does otherwise than documented.
-        dial: what becomes of a `<Dial>`.
+        dial: what becomes of each `<Dial>`, one after the other; the last also of those that follow.
         via: where public hosts are really reached; see `Carrier`.
+        book: where the call stands while the account's REST API can reach it.
         limit_s: the carrier ends calls that are longer.
         wall: aware UTC time, for time stamps alone.
         voice: gives the caller's words as mu-law at 8 kHz.
@@ -108,9 +115,10 @@ class Phone:
     status_url: str | None = None
     fallback_url: str | None = None
     faults: LineFaults = field(default_factory=LineFaults)
-    dial: DialOutcome = field(default_factory=DialOutcome)
+    dial: DialOutcome | Sequence[DialOutcome] = field(default_factory=DialOutcome)
     via: Mapping[str, str] = field(default_factory=dict)
     call_sid: str = field(default_factory=lambda: f"CA{uuid.uuid4().hex}")
+    book: CallBook | None = None
     limit_s: float = LONGEST_CALL_S
     wall: Callable[[], datetime] = _wall_now
     voice: Callable[[str], bytes] = coded_voice
@@ -125,7 +133,7 @@ class _Call:
     """One call under way.
 
     Its tasks, besides this one: the clock, which passes the frames and lets the caller act; the writer of an open
-    stream; and callbacks on their way.
+    stream; and requests on their way. What the account wants in the middle of it breaks off what this task waits for.
     """
 
     def __init__(self, phone: Phone) -> None:
@@ -140,22 +148,74 @@ class _Call:
         self._player = TwimlPlayer()
         self._stream: OpenStream | None = None
         self._stream_names: set[str] = set()
+        self._streams = 0
+        self._actions = 0  # requests that were lost
+        self._lost: Fetch | None = None
         self._hung_up = asyncio.Event()
+        self._recalled = asyncio.Event()  # the caller has hung up, or the account has another wish
+        self._wish: Fetch | Document | None = None
+        self._dials = 0
+        self._recorder: Recorder | None = None  # while the caller is recorded
+        self._answered = False
         self._ended: CallEnded | None = None
-        self._status = "completed"
+        self._status: CallStatus = "completed"
 
     async def run(self) -> CallResult:
+        if self._phone.book is not None:
+            self._phone.book.enter(self)
         async with aiohttp.ClientSession() as self._session, asyncio.TaskGroup() as self._tasks:
             order = await self._ring()
             answered_ms = self._now_ms()
             clock = self._tasks.create_task(self._keep_time(), name="the phone's clock")
-            while order is not None and not self._hung_up.is_set():
-                order = await self._perform(order)
+            while not self._hung_up.is_set():
+                if (wish := self._take_wish()) is not None:
+                    order = await self._fetch(wish) if isinstance(wish, Fetch) else self._load(wish)
+                elif order is not None:
+                    order = await self._perform(order)
+                else:
+                    break
             ended = self._end("server", "the server has no more for the line to do")
             await clock
             self._person.end(hung_up=ended.by == "caller")
             await self._post_end((ended.at_ms - answered_ms) / 1000)
         return self._result(ended)
+
+    # ---- the account's REST API, which may reach into the call at any time ----
+
+    @property
+    def call_sid(self) -> str:
+        return self._forms.call_sid
+
+    @property
+    def parties(self) -> tuple[str, str]:
+        return self._forms.from_, self._forms.to
+
+    @property
+    def status(self) -> CallStatus:
+        if self._ended is not None:
+            return self._status
+        return "in-progress" if self._answered else "ringing"
+
+    def go_to(self, url: str, method: str = "POST") -> None:
+        self._recall(Fetch(url, method))
+
+    def play(self, twiml: str) -> None:
+        self._recall(parse_twiml(twiml, self._phone.voice_url))
+
+    def hang_up(self) -> None:
+        self._end("server", "the account's REST API ended the call", of_stream="account")
+
+    def _recall(self, wish: Fetch | Document) -> None:
+        if self._ended is None:
+            self._wish = wish
+            self._recalled.set()
+            if self._stream:
+                self._stream.end("account", self._loop.time())
+
+    def _take_wish(self) -> Fetch | Document | None:
+        wish, self._wish = self._wish, None
+        self._recalled.clear()
+        return wish
 
     # ---- documents ----
 
@@ -169,6 +229,7 @@ class _Call:
         answer = [await task for task in asked][-1]
         self._handset.advance(self._loop.time())
         self._person.answer()
+        self._answered = True
         try:
             document = await self._source.read(answer, self._forms.call("ringing"))
         except TwimlError as broken:
@@ -178,11 +239,32 @@ class _Call:
         return self._load(document)
 
     async def _fetch(self, order: Fetch) -> Order | None:
-        try:
-            return self._load(await self._source.fetch(order, self._forms.call()))
-        except TwimlError as broken:
-            self._end("error", str(broken))
+        """Ask for a document, and wait for it unless the account has another wish meanwhile."""
+        asking = self._tasks.create_task(self._document(order), name="the next document")
+        recalled = self._tasks.create_task(self._recalled.wait(), name="what the account wants")
+        await asyncio.wait([asking, recalled], return_when=asyncio.FIRST_COMPLETED)
+        recalled.cancel()
+        if not (asking.done() or self._hung_up.is_set()):
+            asking.cancel()
             return None
+        document = await asking
+        return self._load(document) if document is not None else None
+
+    async def _document(self, order: Fetch) -> Document | None:
+        """The document, or the end of the call."""
+        try:
+            if order is self._lost:
+                return await self._source.read(self._lose(order), self._forms.call())
+            return await self._source.fetch(order, self._forms.call())
+        except TwimlError as broken:
+            if not self._recalled.is_set():
+                self._end("error", str(broken))
+            return None
+
+    def _lose(self, order: Fetch) -> Answer:
+        answer = Answer(order.url, None, 0.0, error="11205 - connection failure: no connection came about")
+        self._log.tell(WebhookAnswered(self._now_ms(), answer.url, None, answer.took_ms, answer.error, ""))
+        return answer
 
     def _load(self, document: Document) -> Order | None:
         for warning in document.warnings:
@@ -202,7 +284,7 @@ class _Call:
         """Play a verb to its end, or fetch; returns what comes next."""
         if isinstance(order, Fetch):
             return await self._fetch(order)
-        self._log.tell(VerbPlayed(self._now_ms(), type(order).__name__, _detail(order)))
+        self._log.tell(VerbPlayed(self._now_ms(), type(order).__name__, detail_of(order)))
         match order:
             case Connect():
                 return await self._connect(order)
@@ -213,7 +295,9 @@ class _Call:
             case Play(digits=digits):
                 await self._pass(len(digits) * KEY_PLAYS_S if digits else FILE_PLAYS_S)
             case Dial():
-                return self._player.finished(await self._dial(order))
+                return self._report(await self._dial(order))
+            case Record():
+                return await self._record(order)
             case Reject(reason):
                 self._status = "busy" if reason == "busy" else "no-answer"
             case Unsupported(name):
@@ -227,32 +311,81 @@ class _Call:
             self._object("12200", f"two streams of the call are named {connect.name!r}")
         self._stream_names.add(connect.name or "")
         faults = self._phone.faults
+        number, self._streams = self._streams, self._streams + 1
         opened = await self._run_stream(connect)
-        asks = faults.request_action if opened else faults.action_after_failed_handshake
-        return self._player.finished() if asks else self._player.next()
+        asks = faults.request_action and number >= faults.actions_withheld
+        if not (asks if opened else faults.action_after_failed_handshake):
+            return self._player.next()
+        await self._pass(faults.action_delay_s)
+        order = self._player.finished()
+        if isinstance(order, Fetch) and self._actions < faults.actions_lost:
+            self._actions, self._lost = self._actions + 1, order
+        return order
 
     async def _announce(self, text: str, loop: int) -> None:
         """Speak as the line itself. It begins with the next frame, which takes one more to pass."""
         if not text:
             return
-        payload = g711.encode(speak(text, RATE_HZ, voice="bot")) * max(1, loop)
+        await self._sound(g711.encode(speak(text, RATE_HZ, voice="bot")) * max(1, loop))
+
+    async def _sound(self, payload: bytes) -> None:
+        """Play mu-law audio of the line's own to its end."""
         self._handset.announce(payload)
         await self._pass((len(payload) / BYTES_PER_MS + 2 * FRAME_MS) / 1000)
 
     async def _dial(self, dial: Dial) -> dict[str, str]:
-        outcome = self._phone.dial
+        outcome = self._next_outcome()
+        fields = {"DialCallSid": f"CA{uuid.uuid4().hex}", "DialCallStatus": outcome.status, "DialBridged": "false"}
         await self._pass(dial.timeout_s if outcome.status == "no-answer" else outcome.ring_s)
-        fields = {"DialCallSid": f"CA{uuid.uuid4().hex}", "DialCallStatus": outcome.status}
+        if self._hung_up.is_set():
+            return fields | {"DialCallStatus": "canceled"}
         if outcome.status != "completed":
-            return fields | {"DialBridged": "false"}
+            return fields
+        began_ms = self._now_ms()
         await self._pass(outcome.talk_s)
-        return fields | {"DialCallDuration": f"{outcome.talk_s:.0f}", "DialBridged": "true"}
+        talked_s = (self._now_ms() - began_ms) / 1000
+        return fields | {"DialCallDuration": f"{talked_s:.0f}", "DialBridged": "true"}
+
+    def _next_outcome(self) -> DialOutcome:
+        outcomes = self._phone.dial
+        if isinstance(outcomes, DialOutcome):
+            return outcomes
+        number, self._dials = self._dials, self._dials + 1
+        return outcomes[min(number, len(outcomes) - 1)] if outcomes else DialOutcome()
+
+    async def _record(self, verb: Record) -> Order | None:
+        """Record the caller; the action is asked once there is something to hear."""
+        if verb.beep:
+            await self._sound(BEEP)
+        self._recorder = recorder = Recorder(verb)
+        began = self._phone.wall()
+        while not (recorder.over or self._recalled.is_set()):
+            await self._pass(FRAME_MS / 1000)
+        self._recorder = None
+        if recorder.empty:
+            return self._player.next()
+        recording_sid = f"RE{uuid.uuid4().hex}"
+        self._log.tell(MessageRecorded(self._now_ms(), recording_sid, recorder.words, recorder.length_s))
+        if verb.status_callback:
+            form = self._forms.recording(recording_sid, recorder.length_s, began)
+            self._tasks.create_task(self._ask(verb.status_callback, form), name="recording status")
+        key = "hangup" if self._hung_up.is_set() else recorder.key
+        return self._report(self._forms.recorded(recording_sid, recorder.length_s, key))
+
+    def _report(self, fields: Mapping[str, str]) -> Order | None:
+        """The verb is over: its action is asked with these fields, even if the caller has hung up meanwhile."""
+        order = self._player.finished(fields)
+        if isinstance(order, Fetch) and self._hung_up.is_set():
+            form = self._forms.call("completed") | dict(order.fields)
+            self._tasks.create_task(self._ask(order.url, form, order.method), name="the last action")
+            return None
+        return order
 
     async def _pass(self, seconds: float) -> None:
-        """Let time pass, until the caller hangs up."""
+        """Let time pass, until the caller hangs up or the account has another wish."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await self._hung_up.wait()
+                await self._recalled.wait()
 
     # ---- the stream ----
 
@@ -282,9 +415,14 @@ class _Call:
         identity = StreamIdentity(self._forms.account_sid, self._forms.call_sid, stream_sid, connect.parameters)
         self._stream = stream = OpenStream(Line(identity, self._handset, self._phone.faults), socket, self._log.tell)
         stream.open(self._loop.time(), None if self._log.streams else self._phone.faults.drop_socket_at_ms)
-        if self._hung_up.is_set():
-            stream.hang_up(self._loop.time())
+        if self._recalled.is_set():
+            stream.end("caller" if self._hung_up.is_set() else "account", self._loop.time())
         ended = await stream.run(self._tasks)
+        if ended[0] == "network" and self._streams <= self._phone.faults.unnoticed_breaks:
+            stream.stay_half_open()
+            self._log.tell(StreamBroke(self._now_ms(), stream_sid))
+            await self._recalled.wait()
+            ended = "caller" if self._hung_up.is_set() else "account", None
         self._stream = None
         self._log.close_stream(*stream.record(self._loop.time()))
         return ended
@@ -311,16 +449,21 @@ class _Call:
                 self._pass_frames(now)
 
     def _pass_frames(self, now: float) -> None:
-        if self._stream:
+        if self._stream and not self._stream.ended:
             self._stream.advance(now)
         else:
+            before = len(self._handset.spoken_tape)
             self._handset.advance(now)
+            if self._recorder is not None:
+                self._recorder.hear(bytes(self._handset.spoken_tape[before:]))
         for act in self._person.perceive():
             match act:
                 case PressKey(digit):
                     self._log.tell(KeyPressed(self._now_ms(), digit))
                     if self._stream:
                         self._stream.press(digit)
+                    elif self._recorder is not None:
+                        self._recorder.press(digit)
                 case PutDown():
                     self._end("caller", "the caller hung up")
         if self._now_ms() > self._phone.limit_s * 1000:
@@ -331,14 +474,15 @@ class _Call:
 
     # ---- the end ----
 
-    def _end(self, by: Ender, reason: str) -> CallEnded:
+    def _end(self, by: Ender, reason: str, *, of_stream: Closer = "caller") -> CallEnded:
         """The call is over; the first who ends it has ended it."""
         if self._ended is None:
             self._ended = CallEnded(self._now_ms(), by, reason)
             self._log.tell(self._ended)
             self._hung_up.set()
+            self._recalled.set()
             if self._stream:
-                self._stream.hang_up(self._loop.time())
+                self._stream.end(of_stream, self._loop.time())
         return self._ended
 
     async def _post_end(self, duration_s: float) -> None:
@@ -356,23 +500,3 @@ class _Call:
 
     def _object(self, code: str, problem: str) -> None:
         self._log.object(code, problem, self._now_ms())
-
-
-def _detail(verb: Verb) -> str:
-    match verb:
-        case Connect(url) | Redirect(url):
-            return url
-        case Say(text):
-            return text
-        case Pause(seconds):
-            return f"{seconds:g} s"
-        case Play(url, digits):
-            return digits or url or ""
-        case Dial(targets):
-            return ", ".join(targets)
-        case Reject(reason):
-            return reason
-        case Unsupported(name):
-            return name
-        case Hangup():
-            return ""

@@ -16,6 +16,7 @@ class Timing:
     """The server's pace, in seconds unless said otherwise.
 
     Attributes:
+        handshake_s: from the request for a WebSocket to the answer.
         open_s: from the connection to `session.created`.
         created_s: from a response being asked for to `response.created`; a cancel in between is lost.
         first_audio_s: from `response.created` to the first output.
@@ -27,6 +28,7 @@ class Timing:
         session_s: how long a session may last.
     """
 
+    handshake_s: float = 0.0
     open_s: float = 0.0
     created_s: float = 0.02
     first_audio_s: float = 0.35
@@ -53,11 +55,14 @@ class Quirks:
         item_done_first: `conversation.item.done` before `response.output_item.done`.
         fail_responses: which responses in the conversation fail, with `fail_code`.
         fail_out_of_band: which out-of-band responses fail, with `fail_code`.
+        analysis_late_s: added to what an out-of-band response in text takes to begin.
         filter_responses: which responses in the conversation end incomplete by the content filter, halfway.
         no_conversation_created: `conversation.created` is not sent.
         noise_at_ms: times of input audio at which speech is detected in noise or silence.
         ignores_truncate: `conversation.item.truncate` is neither answered nor obeyed.
         drop_at_event: the socket breaks after this many server events.
+        drop_at_s: the socket breaks after this time.
+        silent: the connection is taken, and nothing is ever sent on it.
         error_at_event: an `error` that answers nothing comes after this many server events.
         unknown_events: event types that no reference lists come in between.
         vad_responds: VAD creates responses though `create_response` is false.
@@ -77,11 +82,14 @@ class Quirks:
     fail_responses: tuple[int, ...] = ()
     fail_out_of_band: tuple[int, ...] = ()
     fail_code: Literal["server_error", "rate_limit_exceeded", "insufficient_quota"] = "server_error"
+    analysis_late_s: float = 0.0
     filter_responses: tuple[int, ...] = ()
     no_conversation_created: bool = False
     noise_at_ms: tuple[int, ...] = ()
     ignores_truncate: bool = False
     drop_at_event: int | None = None
+    drop_at_s: float | None = None
+    silent: bool = False
     error_at_event: int | None = None
     unknown_events: bool = False
     vad_responds: bool = False

@@ -58,7 +58,8 @@ class Response:
     def steps(self) -> Iterator[float]:
         """Play the response out; yields seconds to wait."""
         timing, chance = self._stage.timing, self._stage.chance
-        yield chance.wait(timing.created_s, 0.15)
+        late_s = 0.0 if self.in_band or self.order.audio else self._stage.quirks.analysis_late_s
+        yield chance.wait(timing.created_s, 0.15) + late_s
         self.status = "in_progress"
         self._emit("response.created", response=self.wire())
         if self._stage.quirks.rate_limits == "start" or chance.flip(usual=False):

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from http import HTTPStatus
 from types import TracebackType
+from typing import TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 from websockets.asyncio.server import Server, ServerConnection, serve
@@ -30,6 +31,7 @@ from .realtime_session import RealtimeSession
 API_KEY = "sk-twin"
 PATHS = ("/v1/realtime", "/openai/v1/realtime")  # the second is Azure's
 
+_T = TypeVar("_T", Timing, Quirks)
 _FIRST_DAY = 2_000_000_000.0  # unix time when a server starts, unless it is given a wall clock
 _LARGEST_FRAME = 24 * 1024 * 1024  # 15 MiB of audio in base64, and some
 _WRITE_LIMIT_S = 10.0
@@ -43,7 +45,7 @@ class RealtimeServer:
         brain_factory: called once per connection; may give the same brain again, as for a call that reconnects.
         api_key: the only one accepted, as `Authorization: Bearer` or, as on Azure, `api-key`.
         port: 0 takes a free one.
-        quirks: for all connections, or one per connection in order (usual ones after the last).
+        timing, quirks: for all connections, or one per connection in order (usual ones after the last).
         shuffle: seed of orders and delays that the protocol leaves open; None is the usual order.
         seed: of the ids.
         wall: what a wall clock shows, for `expires_at`. By default the server's own calendar starts in 2033, so that
@@ -62,7 +64,7 @@ class RealtimeServer:
         *,
         api_key: str = API_KEY,
         port: int = 0,
-        timing: Timing | None = None,
+        timing: Timing | Sequence[Timing] | None = None,
         quirks: Quirks | Sequence[Quirks] = (),
         shuffle: int | None = None,
         seed: int = 0,
@@ -75,7 +77,7 @@ class RealtimeServer:
         self._brain_factory = brain_factory
         self._api_key = api_key
         self._port = port
-        self._timing = timing or Timing()
+        self._timing = timing or ()
         self._quirks = quirks
         self._shuffle = shuffle
         self._seed = seed
@@ -103,6 +105,7 @@ class RealtimeServer:
             process_request=self._admit,
             compression=None,
             max_size=_LARGEST_FRAME,
+            open_timeout=None,  # a slow handshake is ours to play
             ping_interval=None,
             close_timeout=_CLOSE_LIMIT_S,
             server_header=None,
@@ -117,8 +120,9 @@ class RealtimeServer:
             self._server.close()
             await self._server.wait_closed()
 
-    def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
+    async def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
         """Answer by HTTP what never becomes a WebSocket."""
+        await asyncio.sleep(_of_connection(self._timing, self.connections, Timing()).handshake_s)
         if not self.available:
             return connection.respond(HTTPStatus.SERVICE_UNAVAILABLE, "The service is unavailable.\n")
         if urlsplit(request.path).path not in PATHS:
@@ -149,8 +153,8 @@ class RealtimeServer:
             unix_now=self._wall().timestamp() if self._wall is not None else _FIRST_DAY + now - self._started,
             model=model,
             ids=SeededIds(self._seed * 1_000_003 + number),
-            timing=self._timing,
-            quirks=self._quirks_of(number),
+            timing=_of_connection(self._timing, number, Timing()),
+            quirks=_of_connection(self._quirks, number, Quirks()),
             shuffle=None if self._shuffle is None else self._shuffle * 1_000_003 + number,
             refusal=_unfit(headers, model),
             record=self._record,
@@ -159,10 +163,11 @@ class RealtimeServer:
             self.sessions.append(session)
         return session
 
-    def _quirks_of(self, number: int) -> Quirks:
-        if isinstance(self._quirks, Quirks):
-            return self._quirks
-        return self._quirks[number] if number < len(self._quirks) else Quirks()
+
+def _of_connection(given: _T | Sequence[_T], number: int, usual: _T) -> _T:
+    if not isinstance(given, Sequence):
+        return given
+    return given[number] if number < len(given) else usual
 
 
 def _unfit(headers: Headers, model: str) -> Refused | None:

@@ -100,6 +100,8 @@ class RealtimeSession:
         self.user_turns = self._turns.user_turns
         self._updates = 0
         self._expires_at = int(unix_now + timing.session_s)
+        if quirks.drop_at_s is not None:
+            self._agenda.after(quirks.drop_at_s, lambda: self._wire.close(Closing(None)))
         if refusal is not None:
             self._wire.refuse(refusal)
             self._wire.close(Closing(4000, f"{refusal.kind}.{refusal.code}"))

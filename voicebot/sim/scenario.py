@@ -19,7 +19,8 @@ from types import FrameType
 from voicebot.errors import ScenarioError
 
 from .brain import Calls, Output, ScriptedBrain, Turn
-from .caller import HangUp, Hear, Interrupt, Listen, Press, Say, Step, Wait
+from .caller import HangUp, Hear, Interrupt, LeaveMessage, Listen, Press, Say, Step, Wait
+from .steady_brain import SteadyBrain
 
 SUFFIXES = (".py", ".yaml", ".yml")  # of files of scenarios
 _LEFT_ALONE = ("_", ".", "test_")  # as among flows
@@ -65,6 +66,15 @@ def rule(name: str, quote: str) -> Calls:
     return Calls("apply_rule", {"rule": name, "quote": quote})
 
 
+def concluded(summary: str, **said: tuple[object, str]) -> Calls:
+    """What the model makes of the call when it is over, with what the caller said and nobody recorded.
+
+    `concluded("Ada wants a cake.", day=("Monday", "on Monday"))`
+    """
+    found = {name: {"value": value, "quote": quote} for name, (value, quote) in said.items()}
+    return Calls("conclude", {"summary": summary, **({"said": found} if found else {})})
+
+
 # ---- a scenario -----------------------------------------------------------------------------------------------------
 
 
@@ -81,6 +91,11 @@ class Expected:
         interruptions: the bot's utterances that the caller cut short.
         silences: rungs of the silence ladder that were reached.
         max_response_ms: the longest that the caller may have waited for an answer.
+        analysis: what became of the look back at the call, `done` or `skipped`.
+        summary: what it says.
+        filled_after: the fields that were filled when the call was over, in the order of the flow.
+        passed_on: where the phone line took the caller, and what came of it:
+            `("transfer: busy", "voicemail: recorded")`.
     """
 
     phases: tuple[str, ...] | None = None
@@ -93,13 +108,18 @@ class Expected:
     tools: tuple[str, ...] | None = None
     silences: int | None = None
     max_response_ms: int | None = None
+    analysis: str | None = None
+    summary: str | None = None
+    filled_after: tuple[str, ...] | None = None
+    passed_on: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
 class Scenario:
     """One call, from the dialling to the report.
 
-    `caller_number` is `anonymous` for a withheld number. `place` is the `file:line` where it was written.
+    `caller_number` is `anonymous` for a withheld number. `analysis` is what the model makes of the call when it is over
+    (see `concluded`), where the flow asks for that. `place` is the `file:line` where it was written.
     """
 
     name: str
@@ -109,6 +129,7 @@ class Scenario:
     caller_number: str = "+15550123456"
     called_number: str = "+15550100000"
     title: str = ""
+    analysis: Calls | None = None
     place: str = field(default="", compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -125,7 +146,14 @@ class Scenario:
 
     def brain(self) -> ScriptedBrain:
         """The model's script."""
-        return ScriptedBrain([Turn(_words(exchange.caller), exchange.replies) for exchange in self._heard()])
+        return ScriptedBrain(self._turns(), analysis=self.analysis)
+
+    def steady_brain(self) -> SteadyBrain:
+        """The model's script, for calls that change hands; any number of calls may share it."""
+        return SteadyBrain(self._turns())
+
+    def _turns(self) -> list[Turn]:
+        return [Turn(_words(exchange.caller), exchange.replies) for exchange in self._heard()]
 
     def _heard(self) -> list[Exchange]:
         """Exchanges that the model takes part in: those with words, and replies that no words ask for."""
@@ -222,11 +250,13 @@ __all__ = [
     "HangUp",
     "Hear",
     "Interrupt",
+    "LeaveMessage",
     "Listen",
     "Press",
     "Say",
     "Scenario",
     "Wait",
+    "concluded",
     "confirmed",
     "declined",
     "judged_as",

@@ -23,10 +23,10 @@ from pydantic_core import PydanticCustomError, core_schema
 
 from .caller import TIMEOUT_MS
 from .scenario import Scenario
+from .yaml_tree import SAYS_NOTHING
 
 Deed = Literal["hang up", "hear", "listen"]
 State = Literal["provisional", "confirmed", "contradicted", "unverifiable"]  # of evidence, as reports name it
-COMMA = "write something behind it; inside of braces, text that holds a comma needs quotation marks"
 
 
 def mistake(problem: str, mend: str, *, key: str = "") -> PydanticCustomError:
@@ -86,7 +86,7 @@ class Form(BaseModel):
     def _says_something(cls, given: object) -> object:
         empty = [name for name, value in given.items() if value is None] if isinstance(given, dict) else []
         if empty:
-            raise mistake(f"{empty[0]!r} says nothing", COMMA, key=str(empty[0]))
+            raise mistake(f"{empty[0]!r} says nothing", SAYS_NOTHING, key=str(empty[0]))
         return given
 
 
@@ -129,6 +129,9 @@ class Entry(Form):
         None, description="Keys that the caller presses once the bot has finished: 0-9 * # A-D."
     )
     at_once: bool = Field(False, description="Press the keys at once, whether or not the bot speaks.")
+    leaves_message: Line | None = Field(
+        None, description="What the caller says after the tone of a voicemail; no model hears it."
+    )
     waits_ms: Milliseconds | None = Field(None, description="The caller keeps silent for so long, whatever happens.")
     does: Deed | None = Field(
         None,
@@ -158,7 +161,7 @@ class Entry(Form):
     @property
     def acts(self) -> tuple[str, ...]:
         """The keys that say what the caller does."""
-        keys = ("caller", "presses", "waits_ms", "does")
+        keys = ("caller", "presses", "leaves_message", "waits_ms", "does")
         return tuple(name for name in keys if getattr(self, name) is not None)
 
     @property
@@ -202,6 +205,32 @@ class Expect(Form):
     tools: list[str] | None = Field(None, description="The flow's own tools that ran, in order.")
     silences: Count | None = Field(None, description="Rungs of the silence ladder that were reached.")
     max_response_ms: Count | None = Field(None, description="The longest that the caller may wait for an answer.")
+    analysis: Literal["done", "skipped"] | None = Field(None, description="What became of the look back at the call.")
+    summary: OneLine | None = Field(None, description="What the look back at the call says.")
+    filled_after: list[str] | None = Field(
+        None, description="The observations that were filled when the call was over, in the order of the flow."
+    )
+    passed_on: list[str] | None = Field(
+        None, description="Where the phone line took the caller, and what came of it, as in `transfer: busy`."
+    )
+
+
+class LookBack(Form):
+    """What the model makes of the call when it is over."""
+
+    summary: Line = Field(description="What it writes of the call.")
+    means: dict[str, JsonValue] = Field({}, description="What the caller said and nobody recorded, by observation.")
+    quotes: dict[OneLine, Line] = Field({}, description="The caller's words that say so, by observation.")
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        for name in self.means:
+            if name not in self.quotes:
+                raise mistake(f"nothing is quoted for {name!r}", "add the caller's words to `quotes`")
+        for name in self.quotes:
+            if name not in self.means:
+                raise mistake(f"quotes speaks of {name!r}, and nothing else here does", "add it to `means`")
+        return self
 
 
 class Script(Form):
@@ -214,6 +243,9 @@ class Script(Form):
     to: str = Field(Scenario.called_number, description="The number that is called (E.164).")
     script: list[Annotated[Entry, BeforeValidator(_deed, json_schema_input_type=Entry | Deed)]] = Field(
         min_length=1, description="What happens in the call, in order."
+    )
+    analysis: LookBack | None = Field(
+        None, description="What the model makes of the call when it is over, if the flow asks for that."
     )
     expect: Expect = Field(default_factory=Expect, description="What must come of it.")
 

@@ -17,10 +17,10 @@ from pydantic_core import ErrorDetails
 from voicebot.errors import ScenarioError
 
 from .brain import Calls, Output, Says
-from .caller import HangUp, Hear, Interrupt, Listen, Press, Say, Step, Wait
-from .scenario import Exchange, Expected, Scenario, confirmed, declined, judged_as, noted, rule
-from .scenario_form import COMMA, SCRIPTS, Entry, Expect, Form, FunctionCall, Script
-from .yaml_tree import Key, YamlProblem, YamlTree, read_tree
+from .caller import HangUp, Hear, Interrupt, LeaveMessage, Listen, Press, Say, Step, Wait
+from .scenario import Exchange, Expected, Scenario, concluded, confirmed, declined, judged_as, noted, rule
+from .scenario_form import SCRIPTS, Entry, Expect, Form, FunctionCall, LookBack, Script
+from .yaml_tree import SAYS_NOTHING, Key, YamlProblem, YamlTree, read_tree
 
 
 def read_yaml(path: Path) -> list[Scenario]:
@@ -56,6 +56,7 @@ def _scenario(script: Script, path: Path, tree: YamlTree, number: int) -> Scenar
         caller_number=script.from_,
         called_number=script.to,
         title=script.title,
+        analysis=_analysis(script.analysis),
         place=f"{path}:{tree.line((number,))}",
     )
 
@@ -72,7 +73,18 @@ def _expected(expect: Expect) -> Expected:
         tools=None if expect.tools is None else tuple(expect.tools),
         silences=expect.silences,
         max_response_ms=expect.max_response_ms,
+        analysis=expect.analysis,
+        summary=expect.summary,
+        filled_after=None if expect.filled_after is None else tuple(expect.filled_after),
+        passed_on=None if expect.passed_on is None else tuple(expect.passed_on),
     )
+
+
+def _analysis(looks_back: LookBack | None) -> Calls | None:
+    if looks_back is None:
+        return None
+    said = {name: (value, looks_back.quotes[name]) for name, value in looks_back.means.items()}
+    return concluded(looks_back.summary, **said)
 
 
 def _exchanges(entries: Sequence[Entry], tree: YamlTree, number: int) -> Iterator[Exchange]:
@@ -99,6 +111,8 @@ def _step(entry: Entry) -> Step | None:
         return Interrupt(entry.caller, entry.interrupts_after_ms, entry.timeout_ms)
     if entry.presses is not None:
         return Press(entry.presses, not entry.at_once, entry.timeout_ms)
+    if entry.leaves_message is not None:
+        return LeaveMessage(entry.leaves_message, entry.timeout_ms)
     if entry.waits_ms is not None:
         return Wait(entry.waits_ms)
     match entry.does:
@@ -145,7 +159,7 @@ def _call(call: FunctionCall) -> Calls:
 
 # ---- what is wrong, and where ---------------------------------------------------------------------------------------
 
-_MODELS: Mapping[Key, type[Form]] = {"script": Entry, "expect": Expect}
+_MODELS: Mapping[Key, type[Form]] = {"script": Entry, "expect": Expect, "analysis": LookBack}
 
 
 def _problem(tree: YamlTree, error: ErrorDetails) -> YamlProblem:
@@ -163,7 +177,7 @@ def _problem(tree: YamlTree, error: ErrorDetails) -> YamlProblem:
             line = tree.key_line((*at, context["key"])) if context["key"] else tree.line(at)
             return YamlProblem(line, context["problem"], context["mend"])
         case "string_type" if given is None:
-            return YamlProblem(tree.line(at), f"{key!r} says nothing", COMMA)
+            return YamlProblem(tree.line(at), f"{key!r} says nothing", SAYS_NOTHING)
         case "string_type" if isinstance(given, bool | int | float):
             return YamlProblem(tree.line(at), f"{key!r} must be text", "put it in quotation marks")
         case "string_pattern_mismatch":

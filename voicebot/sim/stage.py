@@ -7,12 +7,11 @@ on any event loop: on real sockets in real time, or on the twin's virtual clock.
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
 import tempfile
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,23 +23,22 @@ from voicebot.settings import read_settings
 from voicebot.store.contract import Store, StoredEntry
 from voicebot.store.opening import open_store
 
+from .account import ACCOUNT_SID, AUTH_TOKEN, STREAM_SECRET, WEBHOOK_SECRET
 from .brain import Brain
 from .call_result import CallResult
 from .clock import VirtualLoop, wall_clock
 from .crm import CrmSink, Received
 from .line import LineFaults
 from .person import coded_voice
-from .phone import Phone
+from .phone import DialOutcome, Phone
 from .realtime_quirks import Quirks, Timing
 from .realtime_server import API_KEY, RealtimeServer
 from .realtime_session import RealtimeSession
 from .scenario import Scenario
 from .table_caller import PatientCaller
+from .timeline import VerbPlayed
 from .verdict import VIRTUAL_START, misheard, report_problems
 
-ACCOUNT_SID = "AC" + "0" * 31 + "1"
-AUTH_TOKEN = "twin-auth-token"
-WEBHOOK_SECRET = "whsec_" + base64.b64encode(b"the twin's CRM trusts this secret").decode()
 REPORT_LIMIT_S = 30.0
 _VIRTUAL_PORT = 8080
 
@@ -60,6 +58,7 @@ class Stage:
         scenario: Scenario,
         *,
         faults: LineFaults | None = None,
+        dial: DialOutcome | Sequence[DialOutcome] = (),
         voice: Callable[[str], bytes] = coded_voice,
     ) -> Phone:
         """A phone that will place the scenario's call."""
@@ -72,6 +71,7 @@ class Stage:
             behaviour=PatientCaller(scenario.steps()),
             status_url=f"{self.public_url}/twilio/status",
             faults=faults or LineFaults(),
+            dial=dial,
             wall=self.wall,
             voice=voice,
         )
@@ -93,12 +93,14 @@ async def stage(
     *,
     default_flow: str,
     codec: str = "pcm",
-    timing: Timing | None = None,
+    timing: Timing | Sequence[Timing] | None = None,
     quirks: Quirks | Sequence[Quirks] = (),
     shuffle: int | None = None,
     settings: dict[str, object] | None = None,
 ) -> AsyncIterator[Stage]:
     """Start the twins and the product's server; stop them in order.
+
+    The twin's CRM is told of the calls, and nobody else: receivers of the flows' own, which are real, are left out.
 
     Args:
         settings: variables that go before the stage's own, as for `--live`.
@@ -109,7 +111,7 @@ async def stage(
     with tempfile.TemporaryDirectory(prefix="voicebot-") as folder:
         store_address = f"sqlite:///{folder}/calls.db"
         async with (
-            RealtimeServer(brain_factory, timing=timing, quirks=quirks, shuffle=shuffle) as model,
+            RealtimeServer(brain_factory, timing=timing, quirks=quirks, shuffle=shuffle, wall=wall) as model,
             CrmSink(WEBHOOK_SECRET, wall=wall) as crm,
         ):
             site_port = _VIRTUAL_PORT if virtual else _free_port()
@@ -126,11 +128,14 @@ async def stage(
                 "VOICEBOT_DEFAULT_FLOW": default_flow,
                 "VOICEBOT_WEBHOOK_URL": crm.url,
                 "VOICEBOT_WEBHOOK_SECRET": WEBHOOK_SECRET,
-                "VOICEBOT_SECRET": "the stage's own stream secret",
+                "VOICEBOT_WEBHOOK_PRIVATE": "127.0.0.1",
+                "VOICEBOT_SECRET": STREAM_SECRET,
                 "VOICEBOT_CODEC": codec,
                 "VOICEBOT_DRAIN_S": 5.0,
             }
-            app = await create_app(read_settings(None, **(given | (settings or {}))), shelf=shelf, wall=wall)
+            app = await create_app(
+                read_settings(None, **(given | (settings or {}))), shelf=_without_receivers(shelf), wall=wall
+            )
             runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
             await runner.setup()
             try:
@@ -138,6 +143,14 @@ async def stage(
                 yield Stage(public_url, model, crm, store_address, wall)
             finally:
                 await runner.cleanup()
+
+
+def _without_receivers(shelf: FlowShelf) -> FlowShelf:
+    flows = {
+        name: replace(loaded, flow=replace(loaded.flow, report=replace(loaded.flow.report, receivers=())))
+        for name, loaded in shelf.flows.items()
+    }
+    return replace(shelf, flows=flows)
 
 
 def _real_clock(loop: asyncio.AbstractEventLoop) -> Callable[[], datetime]:
@@ -194,16 +207,19 @@ async def rehearse(
     shelf: FlowShelf,
     *,
     codec: str = "pcm",
-    timing: Timing | None = None,
+    timing: Timing | Sequence[Timing] | None = None,
     quirks: Quirks | Sequence[Quirks] = (),
     shuffle: int | None = None,
     faults: LineFaults | None = None,
+    dial: DialOutcome | Sequence[DialOutcome] = (),
     live: LiveModel | None = None,
     beside: Callable[[Stage, str], AbstractAsyncContextManager[None]] | None = None,
 ) -> Rehearsal:
     """Play a scenario's call through the product, and compare it with what is expected.
 
     Args:
+        quirks: what is wrong with the model, connection by connection.
+        dial: what becomes of whom the phone line rings for the caller, one after the other.
         live: a real model in the place of the twin's; it follows no script, so its words are not compared.
         beside: entered with the stage and the CallSid while the call runs.
     """
@@ -218,7 +234,7 @@ async def rehearse(
         shuffle=shuffle,
         settings=live.settings if live else None,
     ) as on_stage:
-        phone = on_stage.phone(scenario, faults=faults, voice=live.voice if live else coded_voice)
+        phone = on_stage.phone(scenario, faults=faults, dial=dial, voice=live.voice if live else coded_voice)
         async with beside(on_stage, phone.call_sid) if beside else nullcontext():
             result = await phone.call()
             await _report_or_not(on_stage)
@@ -238,10 +254,15 @@ async def rehearse(
         problems += [
             *(f"the model: {problem}" for problem in (*brain.problems, *brain.unconsumed())),
             *(f"towards the model: {problem}" for problem in misconduct),
-            *misheard(scenario, shelf.get(scenario.flow), result.bot_said),
+            *misheard(scenario, shelf.get(scenario.flow), result.bot_said, _announced(result)),
             *(report_problems(scenario, rehearsal.report, silences=silences) if received else ()),
         ]
     return Rehearsal(scenario, result, received, tuple(journal), sessions, tuple(problems))
+
+
+def _announced(result: CallResult) -> list[str]:
+    """What the phone line said itself."""
+    return [event.detail for event in result.events if isinstance(event, VerbPlayed) and event.verb == "Say"]
 
 
 async def _report_or_not(on_stage: Stage) -> None:

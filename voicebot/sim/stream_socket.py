@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from enum import Enum
 from random import Random
 from types import TracebackType
@@ -23,6 +23,7 @@ from .timeline import Closer
 HANDSHAKE_LIMIT_S = 10.0
 WRITE_LIMIT_S = 30.0  # the carrier's buffer for a server that does not read is long, and not endless
 CLOSE_LIMIT_S = 2.0
+RECALL_LIMIT_S = 0.2  # the account has other plans for the call: a server that does not answer holds nothing up
 MOST_WAITING = 1000  # frames to a server that does not read: 20 s of audio
 _MESSAGES = (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY)
 _FrameT = TypeVar("_FrameT")
@@ -84,8 +85,10 @@ class StreamSocket:
         self._outgoing: asyncio.Queue[tuple[float, Frame | _Ending]] = asyncio.Queue(MOST_WAITING + 2)
         self._incoming: asyncio.Queue[tuple[float, Frame | None]] = asyncio.Queue(100_000)
         self._ended_by_us: Closer | None = None
-        self._reading: asyncio.Timeout | None = None  # runs out when the connection is given up
+        self._reading: asyncio.Timeout | None = None  # these two run out when the connection is given up
+        self._writing: asyncio.Timeout | None = None
         self._given_up = False
+        self._patience: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> StreamSocket:
         self._session = aiohttp.ClientSession()
@@ -94,6 +97,8 @@ class StreamSocket:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
         await self._break()
 
     async def open(self, url: str) -> None:
@@ -123,9 +128,9 @@ class StreamSocket:
             elif self._ended_by_us is None:
                 self._outgoing.put_nowait((self._up.arrival(asyncio.get_running_loop().time()), frame))
 
-    def close(self) -> None:
+    def close(self, by: Closer = "caller") -> None:
         """Close after what was posted; does nothing the second time."""
-        self._end("caller", _Ending.CLOSE)
+        self._end(by, _Ending.CLOSE)
 
     def drop(self) -> None:
         """Break the connection after what was posted."""
@@ -176,7 +181,7 @@ class StreamSocket:
         if self._socket.closed or self._given_up:
             return
         try:
-            async with asyncio.timeout(WRITE_LIMIT_S):
+            async with self._within(WRITE_LIMIT_S):
                 await (self._socket.send_bytes(frame) if isinstance(frame, bytes) else self._socket.send_str(frame))
         except (aiohttp.ClientError, OSError):
             self._give_up()
@@ -184,7 +189,7 @@ class StreamSocket:
     async def _close(self) -> None:
         """Close in order; a server that does not answer is waited for no longer than `CLOSE_LIMIT_S` twice."""
         try:
-            async with asyncio.timeout(2 * CLOSE_LIMIT_S):
+            async with self._within(2 * CLOSE_LIMIT_S):
                 await self._socket.close()
         except TimeoutError:
             self._give_up()
@@ -197,13 +202,26 @@ class StreamSocket:
 
     def _give_up(self) -> None:
         self._given_up = True
-        if self._reading is not None:
-            self._reading.reschedule(asyncio.get_running_loop().time())
+        for limit in (self._reading, self._writing):
+            if limit is not None and not limit.expired():
+                limit.reschedule(asyncio.get_running_loop().time())
+
+    @asynccontextmanager
+    async def _within(self, limit_s: float) -> AsyncIterator[None]:
+        """A time limit of the writer's."""
+        try:
+            async with asyncio.timeout(limit_s) as self._writing:
+                yield
+        finally:
+            self._writing = None
 
     def _end(self, by: Closer, ending: _Ending) -> None:
         if self._ended_by_us is None:
+            loop = asyncio.get_running_loop()
             self._ended_by_us = by
-            self._outgoing.put_nowait((self._up.arrival(asyncio.get_running_loop().time()), ending))
+            self._outgoing.put_nowait((self._up.arrival(loop.time()), ending))
+            if by == "account":
+                self._patience = loop.call_later(RECALL_LIMIT_S, self._give_up)
 
 
 def _refusal(exc: Exception) -> str:

@@ -134,7 +134,9 @@ def play(
     """
     number = caller_number if caller_number.startswith("+") else None  # `anonymous`
     call_sid = f"CA{seed & (1 << 128) - 1:032x}"
-    record = CallRecord(call_sid, loaded.name, loaded.version, number, called_number, "inbound", VIRTUAL_START, 0, 0)
+    record = CallRecord(
+        call_sid, loaded.name, loaded.version, number, called_number, "inbound", VIRTUAL_START, "", 1, 0
+    )
     call = TableCall(loaded, brain, caller, record, Chance(seed), faults or TableFaults())
     call.play(limit_s)
     heard, said = tuple(call.handset.heard), tuple(call.handset.said)

@@ -15,7 +15,7 @@ from functools import partial
 
 from voicebot.audio.formats import AudioFormat
 from voicebot.call.clips import ClipCache
-from voicebot.call.core import CallCore, Effect, Event, Finish, Journal, ReconnectModel, SayWanted, StartTool
+from voicebot.call.core import CallCore, Effect, Event, Finish, Journal, LetGo, ReconnectModel, SayWanted, StartTool
 from voicebot.call.entries import CallEnded, CallOpened, Entry
 from voicebot.call.ports import (
     CallerEvent,
@@ -160,6 +160,7 @@ class TableCall:
     def _reconnect(self) -> None:
         """Another connection; it hears what the caller says from now on."""
         misconduct = self._model.problems
+        self._model.leave()
         self._model, self._to_model = self._connect_model()
         self._model.problems[:0] = misconduct
         now_ms = self._schedule.now * 1000
@@ -259,7 +260,7 @@ class TableCall:
                 self._start_tool(effect)
             case ReconnectModel():
                 self._reconnect()
-            case Finish():
+            case Finish() | LetGo():
                 return
             case _:
                 self._to_model(effect)

@@ -26,6 +26,8 @@ class TableFaults:
         reply_failures: share of the model's replies that fail before they begin.
         misreadings: how many exact statements are read wrongly, from the first on.
         clip_failures: share of exact statements that cannot be rendered.
+        analysis_failures: share of looks back at a call that fail.
+        analysis_late_s: added to what each of them takes.
         model_lost_at_s: when the connection to the model breaks that there is then.
         model_returns: another connection to the model can be had.
     """
@@ -39,6 +41,8 @@ class TableFaults:
     reply_failures: float = 0.0
     misreadings: int = 0
     clip_failures: float = 0.0
+    analysis_failures: float = 0.0
+    analysis_late_s: float = 0.0
     model_lost_at_s: tuple[float, ...] = ()
     model_returns: bool = True
 

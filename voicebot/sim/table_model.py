@@ -7,10 +7,13 @@ judges who commands it, too: `problems` holds what no conversation allows.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 
 from voicebot.call.ports import (
+    Analyse,
+    Analysed,
+    AnalysisFailed,
     AnswerTool,
     AppendAudio,
     CancelReply,
@@ -31,8 +34,9 @@ from voicebot.call.ports import (
     ReplyEnded,
     Truncate,
 )
+from voicebot.tool_schema import ToolSchema
 
-from .brain import Brain, Context, ContextItem, Output, Says, obey
+from .brain import Brain, Calls, Context, ContextItem, Output, Says, obey
 from .table_chance import Chance, TableFaults
 from .table_clock import Ids, Schedule
 from .table_items import TableItems
@@ -45,6 +49,7 @@ from .timeline import BYTES_PER_MS
 READY_S = (0.05, 0.0, 0.8)
 CANCELLED_S = (0.0, 0.0, 0.3)
 CLIP_S = (0.35, 0.05, 1.5)
+ANALYSIS_S = (0.8, 0.1, 1.6)
 
 _USUAL_DELTA_MS, _OTHER_DELTAS_MS = 400, (200, 600)
 _USUAL_SPEED, _OTHER_SPEEDS = 4.0, (2.0, 8.0, 50.0)
@@ -112,6 +117,10 @@ class TableModel:
         self._tell(ModelLost("the connection broke", retryable))
         self._lost, self._held = True, None
 
+    def leave(self) -> None:
+        """The server has closed the connection, if it was not lost before."""
+        self._lost, self._held = True, None
+
     def _tell(self, event: ModelEvent) -> None:
         if not self._lost:
             self._tell_server(event)
@@ -136,6 +145,8 @@ class TableModel:
                 self._items.add(ContextItem("message", "system", text))
             case RenderClip():
                 self._render(command)
+            case Analyse():
+                self._look_back(command)
             case CommitAudio():
                 self.turns.commit()
             case Configure() | AppendAudio():  # a reply repeats what it needs; sound comes to `turns` by itself
@@ -164,11 +175,7 @@ class TableModel:
         self._play(self._current.steps())
 
     def _think(self, reply: Reply) -> list[Output]:
-        tools = tuple(
-            {"type": "function", "name": tool.name, "description": tool.description, "parameters": tool.parameters}
-            for tool in reply.tools
-        )
-        context = Context(reply.instructions, tools, reply.tool_choice, self._items.seen())
+        context = Context(reply.instructions, _on_offer(reply.tools), reply.tool_choice, self._items.seen())
         outputs = obey(self._brain.respond(context), context)
         return [output for output in outputs if not isinstance(output, Says) or output.text.strip()]
 
@@ -230,3 +237,27 @@ class TableModel:
     def _rendered(self, event: ClipRendered | ClipFailed) -> None:
         self._rendering.discard(event.key)
         self._tell(event)
+
+    # ---- looks back at the call ----
+
+    def _look_back(self, command: Analyse) -> None:
+        wait_s = self._chance.wait(*ANALYSIS_S) + self._faults.analysis_late_s
+        told: Analysed | AnalysisFailed = AnalysisFailed(command.key, "server_error")
+        if not self._chance.strikes(self._faults.analysis_failures):
+            told = Analysed(command.key, self._conclusion(command))
+        self._schedule.after(wait_s, partial(self._tell, told))
+
+    def _conclusion(self, command: Analyse) -> str:
+        function = f"function:{command.tool.name}"
+        offered, seen = _on_offer([command.tool]), self._items.seen()
+        context = Context(command.instructions, offered, function, seen, out_of_band=True)
+        outputs = obey(self._brain.respond(context), context)
+        return next(output.arguments_json for output in outputs if isinstance(output, Calls))
+
+
+def _on_offer(tools: Iterable[ToolSchema]) -> tuple[Mapping[str, object], ...]:
+    """Functions as they stand on the wire."""
+    return tuple(
+        {"type": "function", "name": tool.name, "description": tool.description, "parameters": tool.parameters}
+        for tool in tools
+    )

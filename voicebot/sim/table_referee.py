@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from voicebot.call.core import Effect, Event, Finish, Journal, StartTool
 from voicebot.call.entries import BotSaid, CallEnded, Entry
-from voicebot.call.ports import Configure, ModelLost, Reply, ReplyEnded
+from voicebot.call.ports import Analyse, CloseLeg, Configure, ModelLost, Reply, ReplyEnded
 from voicebot.engine.engine import PhaseEngine
 from voicebot.engine.entries import PhaseEntered
 
@@ -28,6 +28,7 @@ class Referee:
         self._open: str | None = None  # the reply that has not ended, as far as the core knows
         self._unconfigured: str | None = None  # a phase of which the model was not told
         self._started: set[str] = set()
+        self._line_closed = self._looked_back = False
 
     def told(self, event: Event) -> None:
         """The core is about to take an event."""
@@ -45,6 +46,12 @@ class Referee:
                 self._unconfigured = None
             case Reply():
                 self._reply(effect, now)
+            case CloseLeg():
+                self._line_closed = True
+            case Analyse():
+                if not self._line_closed or self._looked_back:
+                    self._object("the call was looked back at twice, or while the line was open")
+                self._looked_back = True
             case StartTool(call_id=call_id, tool=tool):
                 if call_id in self._started:
                     self._object(f"{tool} was started twice for one call")

@@ -15,7 +15,7 @@ QUIETEST_AUDIBLE = 0x70  # low 7 bits of a mu-law code at or above this: |sample
 _QUIET_CODES = bytes(code for code in range(256) if code & 0x7F >= QUIETEST_AUDIBLE)
 
 Ender = Literal["caller", "server", "error"]
-Closer = Literal["caller", "server", "network"]
+Closer = Literal["caller", "server", "network", "account"]  # the account: by its REST API
 
 
 def is_audible(payload: bytes | bytearray) -> bool:
@@ -61,6 +61,14 @@ class StreamFailed:
     at_ms: float
     url: str
     error: str
+
+
+@dataclass(frozen=True, slots=True)
+class StreamBroke:
+    """The stream's connection is gone and the line does not know: the caller hears silence, nobody is asked."""
+
+    at_ms: float
+    stream_sid: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +120,16 @@ class KeyPressed:
 
 
 @dataclass(frozen=True, slots=True)
+class MessageRecorded:
+    """The line has recorded the caller; `text` is decoded from the recording alone."""
+
+    at_ms: float
+    recording_sid: str
+    text: str
+    length_s: int
+
+
+@dataclass(frozen=True, slots=True)
 class Cleared:
     """The server sent `clear`: what was dropped unheard."""
 
@@ -132,10 +150,12 @@ Event = (
     | VerbPlayed
     | StreamOpened
     | StreamFailed
+    | StreamBroke
     | StreamClosed
     | BotSaid
     | CallerSaid
     | KeyPressed
+    | MessageRecorded
     | Cleared
     | CallEnded
 )

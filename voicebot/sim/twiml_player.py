@@ -31,6 +31,10 @@ _KNOWN_ATTRIBUTES: Mapping[str, tuple[str, ...]] = {
         "sequential", "referUrl", "recordingStatusCallback", "recordingStatusCallbackEvent",
         "recordingStatusCallbackMethod",
     ),
+    "Record": (
+        "action", "method", "timeout", "finishOnKey", "maxLength", "playBeep", "trim", "recordingStatusCallback",
+        "recordingStatusCallbackEvent", "recordingStatusCallbackMethod", "transcribe", "transcribeCallback",
+    ),
 }  # fmt: skip
 
 
@@ -109,13 +113,52 @@ class Dial:
 
 
 @dataclass(frozen=True, slots=True)
+class Record:
+    """Record the caller after a tone; without words, the action is not asked and the next verb played.
+
+    `finish_on_key` lists the keys that end it, `timeout_s` is the silence that does.
+    """
+
+    action: str | None = None
+    method: str = "POST"
+    timeout_s: float = 5
+    finish_on_key: str = "1234567890*#"
+    longest_s: float = 3600
+    beep: bool = True
+    status_callback: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Unsupported:
     """A verb that this line cannot play."""
 
     name: str
 
 
-Verb = Connect | Say | Pause | Play | Redirect | Hangup | Reject | Dial | Unsupported
+Verb = Connect | Say | Pause | Play | Redirect | Hangup | Reject | Dial | Record | Unsupported
+
+
+def detail_of(verb: Verb) -> str:
+    """A verb's text, number, address or length."""
+    match verb:
+        case Connect(url) | Redirect(url):
+            return url
+        case Say(text):
+            return text
+        case Pause(seconds):
+            return f"{seconds:g} s"
+        case Play(url, digits):
+            return digits or url or ""
+        case Dial(targets):
+            return ", ".join(targets)
+        case Reject(reason):
+            return reason
+        case Record(longest_s=longest_s):
+            return f"at most {longest_s:g} s"
+        case Unsupported(name):
+            return name
+        case Hangup():
+            return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +205,8 @@ def _verb(element: ElementTree.Element, base: str) -> Verb:
             return Reject(element.get("reason", "rejected"))
         case "Dial":
             return _dial(element, base)
+        case "Record":
+            return _record(element, base)
     return Unsupported(element.tag)
 
 
@@ -210,6 +255,19 @@ def _dial(element: ElementTree.Element, base: str) -> Dial:
         raise TwimlError("13221", "<Dial> has nobody to ring")
     timeout_s = _number(element, "timeout", 30)
     return Dial(targets, _action(element, base), _method(element), element.get("callerId"), timeout_s)
+
+
+def _record(element: ElementTree.Element, base: str) -> Record:
+    callback = element.get("recordingStatusCallback")
+    return Record(
+        action=_action(element, base),
+        method=_method(element),
+        timeout_s=_number(element, "timeout", 5),
+        finish_on_key=element.get("finishOnKey", "1234567890*#"),
+        longest_s=_number(element, "maxLength", 3600),
+        beep=element.get("playBeep", "true").lower() != "false",
+        status_callback=urljoin(base, callback) if callback else None,
+    )
 
 
 def _action(element: ElementTree.Element, base: str) -> str | None:
@@ -276,7 +334,7 @@ class TwimlPlayer:
         """The verb is over with these results: a verb with an action asks for it, and those behind it are dropped."""
         if isinstance(self._playing, Redirect):
             return Fetch(self._playing.url, self._playing.method)
-        if isinstance(self._playing, Connect | Dial) and self._playing.action:
+        if isinstance(self._playing, Connect | Dial | Record) and self._playing.action:
             return Fetch(self._playing.action, self._playing.method, tuple((fields or {}).items()))
         if isinstance(self._playing, Hangup | Reject):
             return None

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from voicebot.call.statements import apology_of, hold_words, words_of_return
 from voicebot.flow.loader import LoadedFlow
 from voicebot.flow.tools import Tool
 
@@ -40,10 +41,13 @@ def answered_lines(scenario: Scenario, opening: str | None) -> list[str | None]:
     return lines
 
 
-def misheard(scenario: Scenario, loaded: LoadedFlow, bot_said: Sequence[BotSaid]) -> list[str]:
+def misheard(
+    scenario: Scenario, loaded: LoadedFlow, bot_said: Sequence[BotSaid], announced: Sequence[str] = ()
+) -> list[str]:
     """What the caller heard, by his ear alone, against the script: each line once, in order, whole or cut.
 
-    What fills the time while a tool works may be heard or not: it depends on how long that took.
+    What fills the time while a tool works may be heard or not: it depends on how long that took. Nor does it count what
+    is said in need: a word for a caller who waits, an apology, and what the phone line announced itself.
     """
     opening = opening_of(loaded)
     lines = [opening] if opening is not None else []
@@ -57,7 +61,9 @@ def misheard(scenario: Scenario, loaded: LoadedFlow, bot_said: Sequence[BotSaid]
     statements = [one_line(text) for text in scenario.expected.statements]
     everything = [said for said in bot_said if said.text]
     fillers = [one_line(tool.filler) for tool in loaded.functions.values() if isinstance(tool, Tool) and tool.filler]
-    beside = [*statements, *fillers]
+    in_need = (hold_words(loaded.flow), words_of_return(loaded.flow), apology_of(loaded.flow))
+    exact = (*(say.text for say in in_need if say is not None), *announced)
+    beside = [*statements, *fillers, *map(one_line, exact)]
     heard = [said for said in everything if not any(text.startswith(said.text) for text in beside)]
     whole = {said.text for said in everything if said.complete and not said.damaged}
     problems = [f"the caller never heard the statement {text!r}" for text in statements if text not in whole]
@@ -91,6 +97,10 @@ def report_problems(
         "interruptions": sum(1 for line in report["transcript"] or () if line.get("interrupted")),
         "tools": tuple(tool["tool"] for tool in report["tools"]),
         "silences": silences,
+        "analysis": report["analysis"],
+        "summary": report["summary"],
+        "filled_after": tuple(report["filled_after"]),
+        "passed_on": tuple(f"{one['to']}: {one['status']}" for one in report["passed_on"]),
     }
     problems = [
         f"{name}: expected {wanted!r}, reported {value!r}"

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import yaml  # type: ignore[import-untyped]  # the package brings no types
 
+SAYS_NOTHING = "write something behind it; inside of braces, text that holds a comma needs quotation marks"
 MAX_NODES = 50_000  # an alias counts as often as it is used: a few lines of them could stand for billions
 _PLAIN: dict[str, object] = {
     **dict.fromkeys(("true", "True", "TRUE"), True),
@@ -57,7 +58,8 @@ def read_tree(text: str) -> YamlTree:
     """Read a document.
 
     Raises:
-        YamlProblem: it is not well-formed, holds a key twice or a key that is no text, a tag, or an alias of itself.
+        YamlProblem: it is not well-formed, holds a key twice or a key that is no text, a key in braces without a
+            value, a tag, or an alias of itself.
     """
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
@@ -111,9 +113,16 @@ class _Reader:
             key = str(key_node.value)
             if key in found:
                 raise YamlProblem(line, f"{key!r} stands here twice", "keep one of them")
+            if node.flow_style and isinstance(value_node, yaml.ScalarNode) and _is_nothing(value_node):
+                raise YamlProblem(line, f"{key!r} says nothing", SAYS_NOTHING)
             self.key_lines[(*path, key)] = line
             found[key] = self.read(value_node, (*path, key))
         return found
+
+
+def _is_nothing(node: yaml.ScalarNode) -> bool:
+    """Whether nothing at all stands there; in braces `{order: two, please}` comes to a key `please` without a value."""
+    return node.style is None and not node.value
 
 
 def _scalar(node: yaml.ScalarNode) -> object:
