@@ -42,13 +42,19 @@ def _section(instructions: str, title: str) -> list[str]:
     return re.findall(r"^- ([^:\n]+)", found[1], flags=re.MULTILINE) if found else []
 
 
+def _worked_out_from(instructions: str) -> list[str]:
+    """The answers that could be changed so that what could not be worked out can be."""
+    found = re.findall(r"^- .*\(worked out from (\w+(?:, \w+)*)\)$", instructions, flags=re.MULTILINE)
+    return list(dict.fromkeys(name for names in found for name in names.split(", ")))
+
+
 class PlainModel:
     """Asks for one thing after the other, as its instructions say, and records what the caller answers."""
 
     def __init__(self) -> None:
         self.problems: list[str] = []
         self._heard = 0  # words of the caller that were dealt with
-        self._idle = 0
+        self._changed = 0  # answers that the caller was asked to change
         self._used: set[str] = set()
 
     def respond(self, context: Context) -> Sequence[Output]:
@@ -75,21 +81,14 @@ class PlainModel:
     def _question(self, context: Context) -> str:
         if not context.tools:
             return "Goodbye."
-        if again := self._with_a_problem(context):
-            return f"Please tell me {again}."
         for name in _section(context.instructions, "Still to find out now"):
             return f"Please tell me {name}."
         for name in _section(context.instructions, "To read back now"):
             return f"Is {name} right?"
+        if changeable := _worked_out_from(context.instructions):
+            self._changed += 1
+            return f"Please tell me {changeable[self._changed % len(changeable)]}."
         return "Is there anything else?"
-
-    def _with_a_problem(self, context: Context) -> str | None:
-        """A field that was taken, but from which something could not be worked out: it takes another value."""
-        last = context.items[-1] if context.items else None
-        if last is None or last.kind != "function_call_output" or '"problems"' not in last.output:
-            return None
-        taken = json.loads(last.output).get("accepted") or [None]
-        return str(taken[0]) if taken[0] else None
 
 
 class PlainCaller:
@@ -257,7 +256,7 @@ def wrongs(read: TableRead) -> list[str]:
             case ObservationRecorded(kind="speech", quote=quote, turn=turn) if not quote.strip() or turn < 1:
                 found.append(f"{at_ms} ms: {entry.name} was recorded without evidence")
             case ToolStarted(tool=tool) if tool in flow.once:
-                found += [f"{at_ms} ms: {tool} ran on {problem}" for problem in _soft_ground(state)]
+                found += [f"{at_ms} ms: {tool} ran on {problem}" for problem in _soft_ground(flow, state, tool)]
                 ran = [one for _, one in read.journal if isinstance(one, ToolStarted) and one.tool == tool]
                 if len(ran) > 1 and not flow.once[tool].idempotent and _answered_ok_or_unknown(read.journal, tool) > 1:
                     found.append(f"{tool} ran {len(ran)} times")
@@ -304,6 +303,10 @@ def _satisfied(flow: Flow, state: EngineState, phase: Phase) -> list[str]:
         observed = state.observed.get(name)
         if observed is None:
             lacks.append(f"{name} is missing")
+        elif ask.about and observed.about != {
+            subject: state.observed[subject].json_value for subject in ask.about if subject in state.observed
+        }:
+            lacks.append(f"{name} is about what has changed")
         elif ask.confirm and observed.kind == "speech" and observed.agreed is None:
             lacks.append(f"{name} was not agreed to")
     lacks += [
@@ -361,12 +364,18 @@ def _reach(flow: Flow, state: EngineState, phase: Phase) -> set[str]:
     return reached
 
 
-def _soft_ground(state: EngineState) -> Iterator[str]:
+def _soft_ground(flow: Flow, state: EngineState, tool: str) -> Iterator[str]:
     """Values that a tool that runs once may not rest on."""
+    asked_for = {name for phase in {*state.path, state.phase} for name in flow.collected_in[phase]}
+    given = set(flow.once[tool].tool.arguments.model_fields)
     for name, observed in state.observed.items():
+        counts = name in given or (name in asked_for and not flow.specs[name].ask.optional)
+        agreed = observed.agreed is not None and observed.agreed.state == "confirmed"
         if observed.quote.state in ("provisional", "contradicted"):
             yield f"{name}, which is {observed.quote.state}"
-        if INVENTED in observed.quote.text and observed.quote.state != "unverifiable":
+        elif counts and not agreed and observed.quote.state != "confirmed":
+            yield f"{name}, which nobody could check"
+        elif counts and not agreed and INVENTED in observed.quote.text:
             yield f"{name}, which nobody said"
 
 

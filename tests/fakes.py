@@ -23,13 +23,18 @@ from voicebot.call.ports import (
     ModelLost,
     SendMark,
 )
+from voicebot.delivery.events import Targets
 from voicebot.engine.entries import EndedReason
 from voicebot.engine.events import CallContext
-from voicebot.errors import LegLostError, StoreError
+from voicebot.errors import CallTakenError, LegLostError, StoreError
+from voicebot.flow.loader import FlowShelf, LoadedFlow
+from voicebot.server.lifecycle import Calls, ModelAccess
+from voicebot.server.reporting import Reporter
 from voicebot.sim.realtime_server import RealtimeServer
-from voicebot.store.contract import CallRecord, NewDelivery, StoredEntry
+from voicebot.store.contract import CallRecord, NewDelivery, Store, StoredEntry
 from voicebot.store.sqlite import SqliteStore
 
+NOBODY = Targets()
 CALL_SID = "CA" + "0123456789abcdef" * 2
 START = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
 
@@ -146,6 +151,7 @@ class FakeModel:
     async def close(self) -> None:
         await asyncio.sleep(0)
         self.closed += 1
+        self.tell(ModelLost("closed by the call", retryable=False))
 
 
 class FakeCore:
@@ -153,7 +159,7 @@ class FakeCore:
 
     def __init__(self, context: CallContext | None = None) -> None:
         context = context or CallContext(CALL_SID, "+15550123456", "+15550100000", START)
-        self.stage, self.reason = Stage.PREPARING, None
+        self.stage, self.reason, self.left_by_caller = Stage.PREPARING, None, False
         self.engine = SimpleNamespace(context=context, values={"name": "Ada"})
         self.seen: list[tuple[float, Event]] = []
         self.answers: dict[type, Callable[[Event], list[Effect]]] = {}
@@ -200,17 +206,22 @@ class FakeCore:
 
 @dataclass
 class FakeJournal:
-    """The part of a store that a session writes to. While `down`, it takes nothing."""
+    """The part of a store that a session writes to. While `down`, it takes nothing; once `taken`, nothing ever."""
 
     entries: list[StoredEntry] = field(default_factory=list)
     durable: list[int] = field(default_factory=list)  # sequences that were asked to be safe
+    attempts: set[int] = field(default_factory=set)
     down: bool = False
+    taken: bool = False
 
-    async def append(self, call_sid: str, entries: Sequence[StoredEntry], *, durable: bool) -> None:
+    async def append(self, call_sid: str, entries: Sequence[StoredEntry], *, attempt: int, durable: bool) -> None:
         await asyncio.sleep(0)
         if self.down:
             raise StoreError("the disk is full")
+        if self.taken:
+            raise CallTakenError(call_sid)
         self.entries += entries
+        self.attempts.add(attempt)
         if durable:
             self.durable += [entry.sequence for entry in entries]
 
@@ -238,17 +249,33 @@ class BreakableStore(SqliteStore):
     def healthy(self) -> bool:
         return super().healthy() and not self.down
 
-    async def open_call(self, record: CallRecord) -> tuple[CallRecord, bool]:
+    async def open_call(self, record: CallRecord, *, max_calls: int) -> tuple[CallRecord | None, bool]:
         self._ask("open_call")
-        return await super().open_call(record)
+        return await super().open_call(record, max_calls=max_calls)
 
-    async def claim_token(self, call_sid: str, attempt: int, now: datetime) -> bool:
-        self._ask("claim_token")
-        return await super().claim_token(call_sid, attempt, now)
+    async def call(self, call_sid: str) -> CallRecord | None:
+        self._ask("call")
+        return await super().call(call_sid)
 
-    async def append(self, call_sid: str, entries: Sequence[StoredEntry], *, durable: bool) -> None:
+    async def claim_stream(self, call_sid: str, attempt: int, owner: str) -> CallRecord | None:
+        self._ask("claim_stream")
+        return await super().claim_stream(call_sid, attempt, owner)
+
+    async def take_over(self, call_sid: str, attempt: int, owner: str, *, token_issued_at: int) -> CallRecord | None:
+        self._ask("take_over")
+        return await super().take_over(call_sid, attempt, owner, token_issued_at=token_issued_at)
+
+    async def beat(self, owner: str, *, takes_calls: bool = True) -> dict[str, int]:
+        self._ask("beat")
+        return await super().beat(owner, takes_calls=takes_calls)
+
+    async def beats(self) -> dict[str, int]:
+        self._ask("beats")
+        return await super().beats()
+
+    async def append(self, call_sid: str, entries: Sequence[StoredEntry], *, attempt: int, durable: bool) -> None:
         self._ask("append")
-        await super().append(call_sid, entries, durable=durable)
+        await super().append(call_sid, entries, attempt=attempt, durable=durable)
 
     async def journal(self, call_sid: str, after: int = 0) -> list[StoredEntry]:
         self._ask("journal")
@@ -260,15 +287,43 @@ class BreakableStore(SqliteStore):
         report: str,
         deliveries: Sequence[NewDelivery],
         *,
+        attempt: int,
         ended: datetime,
         last_entries: Sequence[StoredEntry] = (),
     ) -> bool:
         self._ask("finish")
-        return await super().finish(call_sid, report, deliveries, ended=ended, last_entries=last_entries)
+        return await super().finish(
+            call_sid, report, deliveries, attempt=attempt, ended=ended, last_entries=last_entries
+        )
 
     async def report(self, call_sid: str) -> str | None:
         self._ask("report")
         return await super().report(call_sid)
+
+
+def calls_over(
+    store: Store,
+    access: ModelAccess,
+    flows: Mapping[str, LoadedFlow],
+    *,
+    targets: Targets = NOBODY,
+    owner: str = "A-000001",
+    max_calls: int = 2,
+    wall: Callable[[], datetime] = lambda: START,
+    reported: Callable[[], None] = lambda: None,
+) -> Calls:
+    """The calls of an instance, put together as the server does."""
+    shelf = FlowShelf(flows)
+    reporter = Reporter(store, targets, lambda: shelf, wall, reported)
+    return Calls(
+        owner=owner,
+        store=store,
+        access=access,
+        shelf=lambda: shelf,
+        reporter=reporter,
+        max_calls=max_calls,
+        wall=wall,
+    )
 
 
 def open_sockets(model: RealtimeServer) -> int:

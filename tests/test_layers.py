@@ -18,30 +18,37 @@ SOURCES = {
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "tool_schema": set(),
+    "webhook_events": set(),
     "json_codec": set(),
     "audio": {"errors"},
-    "flow": {"errors"},
+    "flow": {"errors", "webhook_events"},
     "engine": {"errors", "flow", "json_codec", "tool_schema"},
     "call": {"audio", "engine", "errors", "flow", "json_codec", "store.contract", "tool_schema"},
     "telephony": {"audio", "call.ports", "errors", "json_codec"},
     "realtime": {"audio", "call.ports", "errors", "json_codec", "tool_schema"},
     "store": {"errors", "json_codec"},
-    "delivery": {"", "call.entries", "engine", "errors", "flow", "json_codec", "store.contract"},
-    "settings": {"delivery.signing", "errors", "store.opening"},
+    "delivery": {
+        *("", "call.author_code", "call.daemon_threads", "call.entries", "engine", "errors", "flow", "json_codec"),
+        *("store.contract", "webhook_events"),
+    },
+    "settings": {"delivery.guard", "delivery.signing", "errors", "store.opening", "webhook_events"},
     "server": {
         *("audio", "call", "delivery", "engine", "errors", "flow", "json_codec", "realtime", "settings", "store"),
         "telephony",
     },
     "chat": {"audio", "call", "delivery.report", "engine", "errors", "flow", "realtime", "store.contract"},
     "sim": {"errors"},
-    "cli": {"", "chat", "delivery.report", "errors", "flow", "server", "settings", "sim"},
+    "cli": {
+        *("", "chat", "delivery.lines", "delivery.report", "errors", "flow", "server", "settings", "sim"),
+        "store.contract",
+    },
     "__main__": {"cli"},
     "": set(),
 }
 
 # The twin judges the product from outside; only these of its modules know it: they start it, or read what it left.
 BRIDGES = {
-    *("voicebot.sim.coverage", "voicebot.sim.pytest_plugin"),
+    *("voicebot.sim.coverage", "voicebot.sim.enduring_caller", "voicebot.sim.pytest_plugin"),
     *("voicebot.sim.stage", "voicebot.sim.demo", "voicebot.sim.suite", "voicebot.sim.suite_lines"),
     *("voicebot.sim.table", "voicebot.sim.table_call", "voicebot.sim.table_caller"),
     *("voicebot.sim.table_handlers", "voicebot.sim.table_line"),
@@ -63,9 +70,13 @@ PURE = {
     *("voicebot.telephony.media_streams", "voicebot.telephony.tokens"),
     *(
         f"voicebot.call.{name}"
-        for name in ("ports", "entries", "playback", "speaker", "statements", "memory", "clips", "core", "replay")
+        for name in (
+            *("ports", "entries", "playback", "speaker", "statements", "memory", "clips", "core", "replay"),
+            *("contact", "past", "patience", "retry"),
+        )
     ),
-    *("voicebot.errors", "voicebot.json_codec", "voicebot.tool_schema"),
+    *("voicebot.errors", "voicebot.json_codec", "voicebot.tool_schema", "voicebot.store.contract"),
+    *("voicebot.call.analysis", "voicebot.webhook_events"),
     *("voicebot.flow", "voicebot.engine", "voicebot.audio", "voicebot.realtime", "voicebot.telephony", "voicebot.call"),
 } - {"voicebot.flow.loader"}
 

@@ -10,6 +10,7 @@ import pytest
 
 from tests.end_to_end.reception import HANGS_UP, HANGS_UP_AT_ONCE, VISIT, shelf
 from voicebot.flow.loader import FlowShelf, load_folder
+from voicebot.server.lifecycle import MOST_ATTEMPTS
 from voicebot.sim.call_result import CallResult
 from voicebot.sim.clock import run_virtual
 from voicebot.sim.line import MALFORMED_FRAMES, LineFaults
@@ -75,15 +76,22 @@ def test_malformed_frames_leave_the_call_alone() -> None:
     assert rehearsal.problems == ()
 
 
-def test_malformed_flood_ends_its_own_call_alone() -> None:
+def test_malformed_flood_disturbs_its_own_call_alone() -> None:
+    """Its stream is given up each time, and opened anew a bounded number of times."""
+
     async def play(made: Stage) -> None:
         flood = LineFaults(inject=tuple((500 + number, "not json") for number in range(40)))
         broken, whole = await asyncio.gather(made.phone(HANGS_UP, faults=flood).call(), made.phone(VISIT).call())
         assert whole.problems == () and whole.ended_by == "server"
-        assert broken.ended_by == "server"
+        assert 1 < len(broken.streams) <= MOST_ATTEMPTS
         await made.crm.wait_for(2, 30.0)
-        reasons = sorted(str(one.payload["data"]["ended_reason"]) for one in made.crm.received)  # type: ignore[index]
-        assert reasons == ["completed", "connection_lost"]
+        reasons = {
+            str(one.payload["data"]["call_sid"]): one.payload["data"]["ended_reason"]  # type: ignore[index]
+            for one in made.crm.received
+        }
+        assert len(made.crm.received) == 2
+        assert reasons[whole.call_sid] == "completed"
+        assert reasons[broken.call_sid] in ("connection_lost", "caller_hung_up")
 
     on_stage(play)
 

@@ -124,10 +124,12 @@ def test_invented_quote_never_reaches_a_commit(late_s: float) -> None:
 
 
 @pytest.mark.parametrize("transcript", ["missing", "failed"])
-def test_quote_that_nobody_can_verify_is_reported_so(transcript: str) -> None:
+def test_quote_that_nobody_can_verify_is_reported_so_and_never_reaches_a_commit(transcript: str) -> None:
     rehearsal = run_virtual(rehearse(LIES, shelf, quirks=Quirks(transcript=transcript)))  # type: ignore[arg-type]
     evidence = rehearsal.report["evidence"]
     assert {evidence[name]["state"] for name in ("kind", "name", "day")} == {"unverifiable"}
+    assert committed(rehearsal) == []
+    assert len(journal(rehearsal, "asked_again")) == 1
 
 
 # ---- read back ------------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from tests.flow.random_flows import clean_random_flows
 from voicebot.flow.loader import load_flow
 from voicebot.flow.model import Flow
 from voicebot.sim.table import play
+from voicebot.sim.table_chance import TableFaults
 
 EXAMPLES = settings(
     deadline=None,
@@ -33,5 +34,17 @@ def test_lying_model_gets_nothing_past_the_engine(flow: Flow, seed: int) -> None
 def test_clean_flow_is_talked_through_to_its_end(flow: Flow, seed: int) -> None:
     caller = PlainCaller(flow, seed)
     read = play(load_flow("random", flow), PlainModel(), caller, seed=seed, limit_s=1500)
+    assert wrongs(read) == []
+    assert read.report["ended_reason"] in ("completed", "caller_finished")
+
+
+@given(clean_random_flows(), st.integers(1, 10**6))
+@EXAMPLES
+def test_transcripts_that_never_come_let_nothing_past_and_stop_nobody(flow: Flow, seed: int) -> None:
+    faults = TableFaults(transcript_loss=0.2)
+    lied_to = play(load_flow("random", flow), Liar(flow, seed), Anyone(seed), seed=seed, faults=faults, limit_s=1500)
+    assert wrongs(lied_to) == []
+    caller = PlainCaller(flow, seed)
+    read = play(load_flow("random", flow), PlainModel(), caller, seed=seed, faults=faults, limit_s=1500)
     assert wrongs(read) == []
     assert read.report["ended_reason"] in ("completed", "caller_finished")
