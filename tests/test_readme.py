@@ -59,13 +59,21 @@ def test_extras_it_installs_exist() -> None:
 
 
 def test_voicebot_commands_it_names_exist() -> None:
-    from voicebot.cli import app, flows_app
+    from voicebot.cli import app
 
     top = {str(command.name or command.callback.__name__) for command in app.registered_commands if command.callback}
-    below = {str(command.name) for command in flows_app.registered_commands}
-    named = set(re.findall(r"voicebot ((?:flows )?[a-z]+)\b", "\n".join(re.findall(r"`(voicebot [^`]*)`", README))))
+    below = {
+        f"{group.name} {command.name}"
+        for group in app.registered_groups
+        if group.typer_instance is not None
+        for command in group.typer_instance.registered_commands
+    }
+    groups = "|".join(str(group.name) for group in app.registered_groups)
+    named = set(
+        re.findall(rf"voicebot ((?:(?:{groups}) )?[a-z]+)\b", "\n".join(re.findall(r"`(voicebot [^`]*)`", README)))
+    )
     assert {"serve", "check", "demo", "flows schema"} <= named
-    assert named <= top | {f"flows {one}" for one in below}
+    assert named <= top | below
 
 
 # ---- settings -------------------------------------------------------------------------------------------------------

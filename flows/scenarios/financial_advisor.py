@@ -4,7 +4,18 @@ Shorter calls stand in the YAML file beside this one.
 """
 
 from voicebot.sim.brain import Calls, Says
-from voicebot.sim.scenario import Exchange, Expected, Interrupt, Say, Scenario, confirmed, judged_as, noted, rule
+from voicebot.sim.scenario import (
+    Exchange,
+    Expected,
+    Interrupt,
+    Say,
+    Scenario,
+    concluded,
+    confirmed,
+    judged_as,
+    noted,
+    rule,
+)
 
 LINE = "+15550100003"
 DISCLOSURE = "This call is recorded, and it gives no financial advice. May we begin on those terms?"
@@ -17,6 +28,9 @@ def describes(profile: str) -> str:
 
 
 TUESDAY = {"day": "2027-01-12", "at": "10:00", "how": "video"}
+OKAFOR = (
+    "Mr Okafor saves for his daughter's studies, in about twelve years. He sees Priya Shah on Tuesday at ten, by video."
+)
 
 father = Scenario(
     "father",
@@ -100,6 +114,7 @@ father = Scenario(
             ),
         ),
     ),
+    analysis=concluded(OKAFOR),
     expected=Expected(
         phases=("consent", "identity", "aims", "means", "risk", "profile", "appointment", "booking", "goodbye"),
         observations={
@@ -129,6 +144,9 @@ father = Scenario(
         ended_reason="completed",
         interruptions=1,
         silences=0,
+        analysis="done",
+        summary=OKAFOR,
+        filled_after=(),
     ),
 )
 

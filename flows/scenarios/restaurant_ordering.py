@@ -82,7 +82,7 @@ delivery = Scenario(
         Exchange(
             Say("Yes, go ahead!"),
             (
-                (noted(accepted=(True, "Yes, go ahead"), agreed_total=("26.50", "Yes, go ahead")),),
+                (noted(accepted=(True, "Yes, go ahead")),),
                 (Says("Grazie, Giulia. The oven is yours: forty minutes. A presto, and buon appetito!"),),
             ),
         ),
@@ -202,7 +202,7 @@ second_thoughts = Scenario(
         Exchange(
             Say("Yes, perfect."),
             (
-                (noted(accepted=(True, "Yes, perfect"), agreed_total=("19.00", "Yes, perfect")),),
+                (noted(accepted=(True, "Yes, perfect")),),
                 (Says("I hear the oven is full at eight. Would a quarter past suit you?"),),
             ),
         ),
@@ -221,7 +221,7 @@ second_thoughts = Scenario(
         Exchange(  # the yes before was to another total
             Say("Yes, all right."),
             (
-                (noted(accepted=(True, "Yes, all right"), agreed_total=("22.00", "Yes, all right")),),
+                (noted(accepted=(True, "Yes, all right")),),
                 (Says("Grazie, Sam. At a quarter past eight, dry and warm. Buona serata!"),),
             ),
         ),
@@ -240,7 +240,6 @@ second_thoughts = Scenario(
             "allergies": [],
             "total": "22.00",
             "accepted": True,
-            "agreed_total": "22.00",
             "ready": "at 20:15",
         },
         evidence={"address": "confirmed"},
@@ -403,7 +402,7 @@ club = Scenario(
         Exchange(
             Say("Yes."),
             (
-                (noted(accepted=(True, "Yes"), agreed_total=("520.00", "Yes")),),
+                (noted(accepted=(True, "Yes")),),
                 (Says("Our till has given up, I am sorry. Lina calls you back within ten minutes."),),
             ),
         ),
