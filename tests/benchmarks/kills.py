@@ -30,14 +30,14 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from tests.benchmarks.kill_judge import HEAD, Reported, Survivor, Tally, judge, judge_end, reports_of
 from tests.fakes import environment
 from tests.redis_server import RedisServer
+from tests.short_call import FLOW, SHORT
 from voicebot.errors import ScenarioError
 from voicebot.flow.loader import FlowShelf, load_folder
-from voicebot.sim.brain import Calls, Says
 from voicebot.sim.caller import Interrupt
 from voicebot.sim.enduring_caller import EnduringCaller
 from voicebot.sim.fleet import Fleet, fleet
 from voicebot.sim.line import LineFaults
-from voicebot.sim.scenario import Exchange, Expected, Say, Scenario, load_scenarios
+from voicebot.sim.scenario import Say, Scenario, load_scenarios
 from voicebot.sim.steady_brain import AGAIN
 from voicebot.sim.timeline import Event, StreamClosed, StreamOpened, WebhookAnswered
 from voicebot.sim.verdict import answered_lines, opening_of
@@ -54,35 +54,6 @@ STAGGER_S = 0.3
 AWAY_AFTER_S, AWAY_S = 10.0, 30.0  # of a Redis that was killed and restarted before: gone again, for so long
 DENSE_S = 0.03  # between calls that are to end together
 COMPLAINTS_SHOWN = 30
-SHORT_FLOW = """
-from voicebot.flow import Flow, HangUp, Observations, Phase, To, ask, it
-
-
-class Visit(Observations):
-    name: str = ask("the caller's name")
-
-
-flow = Flow(
-    goal="Find out who is calling.",
-    observations=Visit,
-    opening="Hello!",
-    phases=[
-        Phase("reception", instructions="Ask who is calling.", observations=[it.name], transitions=[To("bye")]),
-        Phase("bye", instructions="Say goodbye.", end=HangUp()),
-    ],
-)
-"""
-SHORT = Scenario(
-    "short",
-    "visit",
-    (
-        Exchange(
-            Say("Ada here."),
-            ((Calls("record", {"name": {"value": "Ada", "quote": "Ada here"}}),), (Says("Thank you. Goodbye!"),)),
-        ),
-    ),
-    Expected(ended_reason="completed"),
-)
 
 
 @dataclass(frozen=True)
@@ -113,7 +84,7 @@ def short_play(folder: Path) -> Play:
     """The shortest call, of some four seconds."""
     flows = folder / "flows"
     flows.mkdir()
-    (flows / "visit.py").write_text(SHORT_FLOW)
+    (flows / "visit.py").write_text(FLOW)
     return Play(SHORT, flows, load_folder(flows))
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from tests.server.test_serve import FLOW as SERVED
 from tests.server.test_serve import server
+from tests.short_call import FLOW as SERVED
 from voicebot.flow.loader import FlowShelf, load_folder
 from voicebot.server.reload import FollowedShelf, joined, marks
 

@@ -17,13 +17,12 @@ import aiohttp
 import pytest
 
 from tests.fakes import environment
-from voicebot.sim.brain import Calls, Says
+from tests.short_call import FLOW, SHORT
 from voicebot.sim.call_result import CallResult
 from voicebot.sim.caller import Caller
 from voicebot.sim.crm import CrmSink
 from voicebot.sim.phone import Phone
 from voicebot.sim.realtime_server import API_KEY, RealtimeServer
-from voicebot.sim.scenario import Exchange, Expected, Say, Scenario
 from voicebot.sim.stage import ACCOUNT_SID, AUTH_TOKEN, WEBHOOK_SECRET
 from voicebot.sim.timeline import Event, StreamOpened, VerbPlayed, WebhookAnswered
 from voicebot.telephony.twiml import FALLBACK_SENTENCES
@@ -32,34 +31,6 @@ ORIGIN = "https://voice.example.com"
 START_LIMIT_S = 30.0
 CALL_LIMIT_S = 40.0
 EXIT_LIMIT_S = 5.0  # a second is meant; the rest is for a machine that is busy with other tests
-FLOW = """
-from voicebot.flow import Flow, HangUp, Observations, Phase, To, ask, it
-
-class Visit(Observations):
-    name: str = ask("the caller's name")
-
-flow = Flow(
-    goal="Find out who is calling.",
-    observations=Visit,
-    opening="Hello!",
-    phases=[
-        Phase("reception", instructions="Ask who is calling.", observations=[it.name], transitions=[To("bye")]),
-        Phase("bye", instructions="Say goodbye.", end=HangUp()),
-    ],
-)
-"""
-SHORT = Scenario(
-    "short",
-    "visit",
-    (
-        Exchange(
-            Say("Ada here."),
-            ((Calls("record", {"name": {"value": "Ada", "quote": "Ada here"}}),), (Says("Thank you. Goodbye!"),)),
-        ),
-    ),
-    Expected(ended_reason="completed"),
-)
-"""A call of some four seconds, ended by the bot."""
 
 
 @dataclass

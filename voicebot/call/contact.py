@@ -65,8 +65,9 @@ class Contact:
         if self._state is State.GONE:
             return False
         new_to_the_call = self._state is State.RETURNING
-        told = expires_in_s is not None and expires_in_s > 0
-        self._life_s = min(expires_in_s, SESSION_LIFE_S) if told and expires_in_s is not None else SESSION_LIFE_S
+        self._life_s = SESSION_LIFE_S
+        if expires_in_s is not None and expires_in_s > 0:
+            self._life_s = min(expires_in_s, SESSION_LIFE_S)
         self._state, self._away_since, self._ends_at = State.HERE, None, now + self._life_s
         return new_to_the_call
 
@@ -88,8 +89,9 @@ class Contact:
 
     def give_up_at(self) -> float | None:
         """When the wait for another connection is over."""
-        returning = self._state is State.RETURNING and self._away_since is not None
-        return self._away_since + RETURN_LIMIT_S if returning and self._away_since is not None else None
+        if self._state is not State.RETURNING or self._away_since is None:
+            return None
+        return self._away_since + RETURN_LIMIT_S
 
     def give_up(self) -> None:
         """There will be no model any more."""
