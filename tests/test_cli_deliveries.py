@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from standardwebhooks import Webhook
 
-from tests.store.store_samples import START
+from tests.store.store_samples import START, opened
 from voicebot.cli import main
 from voicebot.settings import Settings
 from voicebot.store.contract import Delivery, NewDelivery
@@ -47,7 +47,8 @@ async def _fill(folder: Path) -> None:
     store = await SqliteStore.open(folder / "data" / "voicebot.db")
     for name in ("pending", "delivered", "dead", "disabled"):
         new = NewDelivery(f"msg_{name}", f"https://{name}.example/in", BODY, "crm", "hubspot")
-        await store.finish(f"CA-{name}", "{}", [new], ended=START)
+        await opened(store, f"CA-{name}")
+        await store.finish(f"CA-{name}", "{}", [new], attempt=1, ended=START)
     await store.delivered("msg_delivered", START, 202)
     await store.failed("msg_dead", START, "answered 500", attempt=1, next_at=None)
     await store.failed("msg_disabled", START, "answered 410", attempt=1, next_at=None, disable=True)
