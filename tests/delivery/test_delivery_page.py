@@ -39,7 +39,7 @@ PAGE = (ROOT / "voicebot" / "delivery" / "README.md").read_text(encoding="utf-8"
 FLOWS_PAGE = (ROOT / "flows" / "README.md").read_text(encoding="utf-8")
 SECRETS = ["whsec_" + base64.b64encode(letter * 32).decode() for letter in (b"n", b"o")]
 BODY = '{"type":"call.completed","data":{"name":"Zoë"}}'
-WITHHELD = CallRecord("CA2", "order", "3f2a", None, None, "inbound", CALL.started, 1, 0)
+WITHHELD = CallRecord("CA2", "order", "3f2a", None, None, "inbound", CALL.started, "A-000001", 1, 0)
 
 
 def blocks(page: str, language: str) -> list[str]:
