@@ -19,13 +19,14 @@ ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "tool_schema": set(),
     "webhook_events": set(),
+    "base64_codec": set(),
     "json_codec": set(),
     "audio": {"errors"},
     "flow": {"errors", "webhook_events"},
     "engine": {"errors", "flow", "json_codec", "tool_schema"},
     "call": {"audio", "engine", "errors", "flow", "json_codec", "store.contract", "tool_schema"},
-    "telephony": {"audio", "call.ports", "errors", "json_codec"},
-    "realtime": {"audio", "call.ports", "errors", "json_codec", "tool_schema"},
+    "telephony": {"audio", "base64_codec", "call.ports", "errors", "json_codec"},
+    "realtime": {"audio", "base64_codec", "call.ports", "errors", "json_codec", "tool_schema"},
     "store": {"errors", "json_codec"},
     "delivery": {
         *("", "call.author_code", "call.daemon_threads", "call.entries", "engine", "errors", "flow", "json_codec"),
@@ -63,10 +64,16 @@ NEUTRAL = {
     "voicebot.call.clips": {"audio.formats", "engine.numerals"},
 }
 
+REALTIME_SHELL = {"leg", "socket", "endpoint"}
+
 # They take values and return values. `flow.loader`, which reads files, stands apart.
 PURE = {
     *(name for name in SOURCES if name.startswith(("voicebot.flow.", "voicebot.engine.", "voicebot.audio."))),
-    *(name for name in SOURCES if name.startswith("voicebot.realtime.") and not name.endswith((".leg", ".endpoint"))),
+    *(
+        name
+        for name in SOURCES
+        if name.startswith("voicebot.realtime.") and not name.endswith((".leg", ".socket", ".endpoint"))
+    ),
     *("voicebot.telephony.media_streams", "voicebot.telephony.tokens"),
     *(
         f"voicebot.call.{name}"
@@ -75,7 +82,13 @@ PURE = {
             *("contact", "past", "patience", "retry"),
         )
     ),
-    *("voicebot.errors", "voicebot.json_codec", "voicebot.tool_schema", "voicebot.store.contract"),
+    *(
+        "voicebot.base64_codec",
+        "voicebot.errors",
+        "voicebot.json_codec",
+        "voicebot.tool_schema",
+        "voicebot.store.contract",
+    ),
     *("voicebot.call.analysis", "voicebot.webhook_events"),
     *("voicebot.flow", "voicebot.engine", "voicebot.audio", "voicebot.realtime", "voicebot.telephony", "voicebot.call"),
 } - {"voicebot.flow.loader"}

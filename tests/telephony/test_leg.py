@@ -32,6 +32,7 @@ from voicebot.call.ports import (
     SendMark,
 )
 from voicebot.errors import LegLostError, MediaStreamError
+from voicebot.telephony import leg as leg_module
 from voicebot.telephony.leg import MALFORMED_LIMIT, PhoneLeg, read_start
 from voicebot.telephony.media_streams import Start, parse
 
@@ -286,6 +287,30 @@ async def test_connection_that_breaks_is_lost() -> None:
         phone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
         phone.close()
         assert await leg.receive() == (CallerLeft("lost"),)
+
+
+async def test_line_that_says_nothing_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leg_module, "SILENCE_S", 0.03)
+    async with connected() as line:
+        assert await line.leg().receive() == (CallerLeft("lost"),)
+
+
+async def test_line_that_says_anything_is_kept() -> None:
+    async with connected() as line:
+        leg = line.leg()
+        for name in "abc":
+            leg._look()  # as its timer does
+            await line.say(json.dumps({"event": "mark", "streamSid": STREAM, "mark": {"name": name}}))
+            assert await leg.receive() == (MarkPlayed(name),)
+        left, _ = await asyncio.gather(leg.receive(), line.phone.close())
+        assert left == (CallerLeft("lost"),)
+
+
+async def test_watch_ends_with_the_line() -> None:
+    async with connected() as line:
+        leg = line.leg()
+        await asyncio.gather(leg.receive(), line.phone.close())
+        assert leg._watch.cancelled()
 
 
 async def test_ping_on_a_dropped_connection_is_lost() -> None:

@@ -103,7 +103,8 @@ DOWN_TAPS: Final = np.rint(_design(57, np.ones(1)) / _TAP_STEP) * _TAP_STEP
 
 # The way up counts in 256ths of a PCM16 step, so that soxr's rounding to integers is far below hearing.
 _UP_SCALE: Final = 256
-_UP_INPUT: Final = g711.decode(bytes(range(256))).astype(np.int32) * _UP_SCALE
+# One column, as soxr wants it: for one-dimensional arrays its wrapper adds and takes away an axis, in twice the time.
+_UP_INPUT: Final = g711.decode(bytes(range(256))).astype(np.int32)[:, np.newaxis] * _UP_SCALE
 _UP_BANDED: Final = _banded(UP_TAPS / _UP_SCALE)
 _DOWN_BANDED: Final = _banded(DOWN_TAPS)
 
@@ -149,8 +150,9 @@ class _Fir:
 
 def _to_pcm16(samples: NDArray[np.float32] | NDArray[np.float64]) -> NDArray[np.int16]:
     """Round to the nearest PCM16 sample; what is too loud saturates."""
-    rounded: NDArray[np.int16] = np.rint(samples).clip(-32768, 32767).astype(np.int16)
-    return rounded
+    rounded = np.rint(samples)
+    rounded.clip(-32768, 32767, out=rounded)
+    return rounded.astype(np.int16)
 
 
 class Upsampler:
@@ -171,7 +173,7 @@ class Upsampler:
 
     def flush(self) -> bytes:
         """End the utterance: give what was held back, and be ready for the next one."""
-        last = self._fir.feed(self._rate.resample_chunk(np.zeros(0, np.int32), last=True))
+        last = self._fir.feed(self._rate.resample_chunk(np.zeros((0, 1), np.int32), last=True)[:, 0])
         tail = _to_pcm16(np.concatenate((last, self._fir.flush())))
         self.reset()
         return tail.astype(_PCM16, copy=False).tobytes()
@@ -182,8 +184,8 @@ class Upsampler:
         self._fir.reset()
 
     def _piece(self, payload: bytes) -> bytes:
-        samples = _UP_INPUT.take(np.frombuffer(payload, np.uint8))
-        filtered = self._fir.feed(self._rate.resample_chunk(samples))
+        samples = _UP_INPUT.take(np.frombuffer(payload, np.uint8), 0)
+        filtered = self._fir.feed(self._rate.resample_chunk(samples)[:, 0])
         return _to_pcm16(filtered).astype(_PCM16, copy=False).tobytes()
 
 
@@ -210,8 +212,8 @@ class Downsampler:
 
     def flush(self) -> bytes:
         """End the utterance: give what was held back, and be ready for the next one. Half a sample is dropped."""
-        last = self._fir.flush().astype(np.float32)
-        tail = _to_pcm16(self._rate.resample_chunk(last, last=True))
+        last = self._fir.flush().astype(np.float32)[:, np.newaxis]
+        tail = _to_pcm16(self._rate.resample_chunk(last, last=True)[:, 0])
         self.reset()
         return g711.encode(tail)
 
@@ -222,5 +224,5 @@ class Downsampler:
         self._odd = b""
 
     def _piece(self, samples: NDArray[np.int16]) -> bytes:
-        filtered = self._fir.feed(samples).astype(np.float32)
-        return g711.encode(_to_pcm16(self._rate.resample_chunk(filtered)))
+        filtered = self._fir.feed(samples).astype(np.float32)[:, np.newaxis]
+        return g711.encode(_to_pcm16(self._rate.resample_chunk(filtered)[:, 0]))

@@ -6,10 +6,10 @@ Every event carries the `event_id` its caller gives: an `error` names it, and no
 from __future__ import annotations
 
 import re
-from binascii import b2a_base64
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
+from voicebot import base64_codec
 from voicebot.json_codec import dumps
 from voicebot.tool_schema import ToolSchema
 
@@ -28,7 +28,7 @@ def phase_session(instructions: str, tools: Sequence[ToolSchema]) -> dict[str, o
 
 def append_audio(event_id: str, payload: bytes) -> str:
     """`input_audio_buffer.append`. `event_id` is plain ASCII without quotes: this is built once per 20 ms of a call."""
-    audio = b2a_base64(payload, newline=False).decode("ascii")
+    audio = base64_codec.encode(payload)
     return f'{{"type":"input_audio_buffer.append","event_id":"{event_id}","audio":"{audio}"}}'
 
 

@@ -130,7 +130,10 @@ class Conversation:
     def perform(self, command: ModelCommand, now: float) -> None:
         """Do what the call asks for, now or when the session is configured."""
         if self._state is _State.READY:
-            self._perform(command, now)
+            if type(command) is ports.AppendAudio:  # fifty times a second
+                self._outbox.put(client_events.append_audio, command.payload)
+            else:
+                self._perform(command, now)
         elif self._state is not _State.LOST:
             self._hold(command, now)
 

@@ -11,14 +11,11 @@ import logging
 import re
 import ssl
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 
-from websockets.asyncio.client import ClientConnection
-from websockets.asyncio.client import connect as open_websocket
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
-from voicebot.call.ports import ModelCommand, ModelEvent, ModelLost
+from voicebot.call.ports import AppendAudio, ModelCommand, ModelEvent, ModelLost
 from voicebot.errors import ModelUnavailableError, RealtimeEventError
 
 from .conversation import FATAL_CODES, Conversation
@@ -26,27 +23,16 @@ from .endpoint import endpoint
 from .limits import Limits
 from .server_events import ErrorReported, parse
 from .session import SessionConfig
+from .socket import ModelSocket, open_socket
 
 log = logging.getLogger(__name__)
-# At DEBUG websockets writes the handshake with its key, and every frame.
-_socket_log = logging.getLogger(f"{__name__}.socket")
-_socket_log.setLevel(logging.WARNING)
 
 _MAX_EVENT_BYTES = 16 * 2**20  # the API's own bound for an event is 15 MiB of base64
-_MAX_BUFFERED_EVENTS = 64
-_PING_S = 20.0
 _CLOSE_S = 2.0
 _MAX_MALFORMED = 50
 _RETRYABLE_STATUS = (408, 425, 429)
 _FINAL_CLOSE_CODES = (1008, 3000, 3003)  # policy violation, unauthorized, forbidden
 _KEY = re.compile(r"\b(?:sk|ek)-\S+")
-
-
-class _NoRedirects(open_websocket):
-    """A redirect would carry the key to another address; the API has none."""
-
-    def process_redirect(self, exc: Exception) -> Exception:
-        return exc
 
 
 async def connect(
@@ -76,30 +62,16 @@ async def connect(
         ModelUnavailableError: the server cannot be reached, or refused the connection or the configuration.
     """
     where = endpoint(url, config.model)
-    headers = where.headers(api_key)
     try:
         async with asyncio.timeout(open_timeout_s):
-            connection = await _NoRedirects(
-                where.address,
-                additional_headers=headers,
-                user_agent_header="voicebot",
-                compression=None,
-                proxy=None,
-                open_timeout=None,
-                ping_interval=_PING_S,
-                ping_timeout=_PING_S,
-                close_timeout=_CLOSE_S - 0.5,
-                max_size=_MAX_EVENT_BYTES,
-                max_queue=_MAX_BUFFERED_EVENTS,
-                logger=_socket_log,
-            )
+            socket = await open_socket(where.address, where.headers(api_key), max_message_bytes=_MAX_EVENT_BYTES)
             now = asyncio.get_running_loop().time()
             conversation = Conversation(config, now, limits, unix_now=unix_now())
-            leg = RealtimeLeg(connection, conversation, write_timeout_s=write_timeout_s, call_sid=call_sid)
+            leg = RealtimeLeg(socket, conversation, write_timeout_s=write_timeout_s, call_sid=call_sid)
             try:
                 await leg._configure()
             except (asyncio.CancelledError, ModelUnavailableError):
-                connection.transport.abort()  # nobody else knows of it
+                socket.abort()  # nobody else knows of it
                 raise
             return leg
     except TimeoutError as exc:
@@ -112,16 +84,15 @@ class RealtimeLeg:
     """A session with the model, as the call sees it (`ModelLeg`)."""
 
     def __init__(
-        self, connection: ClientConnection, conversation: Conversation, *, write_timeout_s: float, call_sid: str
+        self, socket: ModelSocket, conversation: Conversation, *, write_timeout_s: float, call_sid: str
     ) -> None:
-        self._connection, self._conversation = connection, conversation
+        self._socket, self._conversation = socket, conversation
+        socket.on_stall = self._watch_writes
         self._write_timeout_s, self._call_sid = write_timeout_s, call_sid
         self._loop = asyncio.get_running_loop()
         self._pending: list[ModelEvent] = []  # what came and was not given yet
         self._alarm: asyncio.Timeout | None = None  # of the read that waits
-        self._outgoing: deque[str] = deque()
-        self._writing_since: float | None = None
-        self._watchdog: asyncio.TimerHandle | None = None  # of writes
+        self._watchdog: asyncio.TimerHandle | None = None  # of writes that stall
         self._closed = False
         self._broken: str | None = None  # why we gave the connection up ourselves
         self._malformed = 0
@@ -134,17 +105,19 @@ class RealtimeLeg:
                 return [self._lost]
             self._pending = await self._next()
             self._note_end(self._pending)
-            await self._flush()
+            self._flush()
         events, self._pending = self._pending, []
         return events
 
     async def send(self, commands: Sequence[ModelCommand]) -> None:
         """Write commands in order. A lost connection is told by `receive`."""
-        now = self._loop.time()
+        now, audio = self._loop.time(), True
         for command in commands:
             self._conversation.perform(command, now)
-        self._set_alarm()
-        await self._flush()
+            audio = audio and type(command) is AppendAudio
+        if not audio:  # which moves no deadline, fifty times a second
+            self._set_alarm()
+        self._flush()
 
     async def close(self) -> None:
         """Close the connection within two seconds; does nothing the second time."""
@@ -155,9 +128,9 @@ class RealtimeLeg:
             self._watchdog.cancel()
         try:
             async with asyncio.timeout(_CLOSE_S):
-                await self._connection.close()
+                await self._socket.close()
         except TimeoutError:
-            self._connection.transport.abort()
+            self._socket.abort()
 
     async def _configure(self) -> None:
         events = await self.receive()
@@ -170,14 +143,19 @@ class RealtimeLeg:
     async def _next(self) -> list[ModelEvent]:
         try:
             async with asyncio.timeout_at(self._conversation.deadline()) as self._alarm:
-                text = await self._connection.recv(decode=False)
+                texts = await self._socket.receive()
         except TimeoutError:
             return self._conversation.on_deadline(self._loop.time())
         except ConnectionClosed as exc:
             return [self._loss(exc)]
         finally:
             self._alarm = None
-        return self._take(text)
+        events: list[ModelEvent] = []
+        for text in texts:
+            events += self._take(text)
+            if events and isinstance(events[-1], ModelLost):
+                break
+        return events
 
     def _take(self, text: bytes) -> list[ModelEvent]:
         try:
@@ -210,28 +188,19 @@ class RealtimeLeg:
 
     # ---- writing
 
-    async def _flush(self) -> None:
-        """Write what is to be sent. One task writes; another that comes meanwhile leaves its part to that one."""
-        self._outgoing.extend(self._conversation.data_to_send())
-        if self._writing_since is not None or not self._outgoing:
-            return
-        self._writing_since = self._loop.time()
-        if self._watchdog is None:
-            self._watchdog = self._loop.call_later(self._write_timeout_s, self._watch_writes)
-        try:
-            while self._outgoing:
-                await self._connection.send(self._outgoing.popleft())
-        except ConnectionClosed:
-            self._outgoing.clear()  # `receive` tells it
-        finally:
-            self._writing_since = None
+    def _flush(self) -> None:
+        """Write what is to be sent."""
+        for text in self._conversation.data_to_send():
+            self._socket.write(text)
 
     def _watch_writes(self) -> None:
-        """Bound every write by one timer in a few seconds: `asyncio.timeout` would make one per 20 ms of a call."""
-        self._watchdog = None
-        if self._writing_since is None:
+        """Bound a stall of the server's by a timer that is there only while it lasts."""
+        if self._watchdog is not None:
+            self._watchdog.cancel()
+        since, self._watchdog = self._socket.stalled_since, None
+        if since is None or self._closed:
             return
-        due = self._writing_since + self._write_timeout_s
+        due = since + self._write_timeout_s
         if due <= self._loop.time():
             self._give_up("the model takes no data")
         else:
@@ -241,8 +210,7 @@ class RealtimeLeg:
 
     def _give_up(self, reason: str) -> None:
         self._broken = self._broken or reason
-        self._outgoing.clear()
-        self._connection.transport.abort()
+        self._socket.abort()
 
     def _loss(self, exc: ConnectionClosed) -> ModelLost:
         if self._closed:

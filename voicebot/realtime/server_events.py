@@ -7,11 +7,11 @@ their GA names.
 
 from __future__ import annotations
 
-from binascii import a2b_base64
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from voicebot import base64_codec
 from voicebot.call.ports import ToolCall, Usage
 from voicebot.errors import RealtimeEventError
 from voicebot.json_codec import loads
@@ -373,7 +373,7 @@ def _count(details: dict[str, object], name: str) -> int:
 
 def _audio(event: dict[str, object], name: str) -> bytes:
     try:
-        return a2b_base64(_text(event, name), strict_mode=True)
+        return base64_codec.decode(_text(event, name))
     except ValueError as exc:
         raise RealtimeEventError(f"{_kind(event)} has no base64 in {name!r}") from exc
 

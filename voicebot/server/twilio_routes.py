@@ -39,7 +39,6 @@ BODY_LIMIT_S = 5.0
 START_LIMIT_S = 5.0
 WRITE_LIMIT_S = 5.0
 OVER_LIMIT_S = 4.0  # for the last words of a call whose line we have closed (`FAREWELL_LIMIT_S`)
-HEARTBEAT_S = 20.0
 MAX_FRAME_BYTES = 64 * 1024
 _CALL_SID = re.compile(r"CA[0-9a-f]{32}")
 _NUMBER = re.compile(r"\+[1-9]\d{6,14}")
@@ -262,9 +261,7 @@ class TwilioRoutes:
         except RefusedRequestError as exc:
             log.warning("refused a stream: %s", exc)
             raise web.HTTPForbidden(text="the handshake is not signed as expected") from exc
-        socket = web.WebSocketResponse(
-            timeout=2.0, heartbeat=HEARTBEAT_S, compress=False, max_msg_size=MAX_FRAME_BYTES, autoping=True
-        )
+        socket = web.WebSocketResponse(timeout=2.0, compress=False, max_msg_size=MAX_FRAME_BYTES, autoping=True)
         await socket.prepare(request)
         try:
             start = await read_start(socket, timeout_s=START_LIMIT_S)

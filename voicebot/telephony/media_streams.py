@@ -11,10 +11,10 @@ Fields that are documented but not used here (`sequenceNumber`, `chunk`, `tracks
 from __future__ import annotations
 
 import re
-from binascii import a2b_base64, b2a_base64
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from voicebot import base64_codec
 from voicebot.errors import MediaStreamError
 from voicebot.json_codec import dumps, loads
 
@@ -105,7 +105,7 @@ def media_message(stream_sid: str, payload: bytes) -> str:
 
     `stream_sid` goes in unescaped: it must come from `Start`, which was checked.
     """
-    audio = b2a_base64(payload, newline=False).decode("ascii")
+    audio = base64_codec.encode(payload)
     return f'{{"event":"media","streamSid":"{stream_sid}","media":{{"payload":"{audio}"}}}}'
 
 
@@ -150,7 +150,7 @@ def _read_media(message: dict[str, object]) -> Media | None:
     if not isinstance(payload, str):
         raise MediaStreamError("media.payload is missing or not a string")
     try:
-        audio = a2b_base64(payload, strict_mode=True)
+        audio = base64_codec.decode(payload)
     except ValueError as exc:
         raise MediaStreamError("media.payload is not valid base64") from exc
     return Media(audio, _timestamp(media.get("timestamp")))
