@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import pty
 import re
@@ -80,6 +81,12 @@ class Seat:
         while self.shown.endswith(PROMPT):
             self._show(os.read(self.master, 4096))
 
+    def _see_the_end(self) -> None:
+        """Look on until nobody holds the other end any more, so that whatever is said at the end is seen."""
+        with contextlib.suppress(OSError):
+            while chunk := os.read(self.master, 4096):
+                self._show(chunk)
+
     def _show(self, chunk: bytes) -> None:
         """What stands on the screen, without its colours."""
         self._bytes += chunk
@@ -89,8 +96,8 @@ class Seat:
         """The exit code of the command."""
         if interrupt:
             self._process.send_signal(signal.SIGINT)
-            self._process.wait(LIMIT_S)
-        while self.prompted() and not interrupt:
+            self._see_the_end()
+        while not interrupt and self.prompted():
             self.type("/quit\n")
         os.close(self.master)
         return self._process.wait(LIMIT_S)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -106,7 +106,8 @@ def tree(module: str) -> ast.Module:
     return ast.parse(SOURCES[module].read_text(), filename=str(SOURCES[module]))
 
 
-def imported(module: str, *, at_start: bool = False) -> set[str]:
+@cache
+def imported(module: str, *, at_start: bool = False) -> frozenset[str]:
     """Full names of what a module imports; with `at_start`, only what is imported when it is."""
     found: set[str] = set()
     for node in _at_start(tree(module)) if at_start else ast.walk(tree(module)):
@@ -115,7 +116,7 @@ def imported(module: str, *, at_start: bool = False) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             base = _base(module, node)
             found |= {f"{base}.{alias.name}" if f"{base}.{alias.name}" in SOURCES else base for alias in node.names}
-    return found
+    return frozenset(found)
 
 
 def _base(module: str, node: ast.ImportFrom) -> str:
@@ -138,7 +139,7 @@ def _at_start(node: ast.AST) -> Iterator[ast.AST]:
         yield from _at_start(child)
 
 
-def ours(names: set[str]) -> set[str]:
+def ours(names: Set[str]) -> set[str]:
     return {name for name in names if name == "voicebot" or name.startswith("voicebot.")}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.engine.any_flow import Author, World
@@ -49,6 +49,7 @@ def test_journal_gives_the_whole_engine_back(chance: Random) -> None:
 
 
 @given(CHANCE)
+@example(Random(1370215293744244))  # a held tool fails for good at the limit of evidence, while another one is at work
 @settings(deadline=None, max_examples=60)
 def test_call_goes_on_from_wherever_its_journal_ends(chance: Random) -> None:
     """Even in the middle of an event: what was under way is answered for, and the promises hold from there."""

@@ -108,10 +108,10 @@ def test_broken_flow_says_more_than_one_that_is_not_there(folder: Path) -> None:
 
 
 def test_shipped_scenario_plays_in_its_own_process() -> None:
-    names = ("restaurant_ordering:too far", "financial_advisor:no consent")
+    names = ("restaurant_ordering:small delivery", "language_assessment:a teacher")
     first, second = run_suite(Plan(FLOWS, names, seeds=()), parallel=2)
     assert first.problems == second.problems == ()
-    assert [one.scenario for one in (first, second)] == ["too far", "no consent"]
+    assert [one.scenario for one in (first, second)] == ["small delivery", "a teacher"]
 
 
 def test_flow_without_scenarios_is_named(tmp_path: Path) -> None:

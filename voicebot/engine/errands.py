@@ -101,7 +101,8 @@ class Errands(Movement):
             once, why = self.flow.once[use.tool], f"{in_words(doubts)} could not be understood for certain"
             if use.commit:
                 return self._commit_failed(once, why)
-            return [self._answer(call_id, {"refused": why}), *self._enter(once.on_failure, "failure")]
+            moved = self._enter(once.on_failure, "failure")
+            return [self._answer(call_id, {"refused": why}), *moved, *self._go_on("")]
         new = [subject for subject in doubts if subject not in self.state.asked_again]
         asked = [self._write(AskedAgain(use.tool, tuple(new), self.state.turn)), ConfigurePhase()] if new else []
         told = _SURE.format(tool=use.tool, subjects=in_words(doubts))

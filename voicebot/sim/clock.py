@@ -33,6 +33,7 @@ from .memory_net import AddressInfo, MemoryNetwork, MemoryServer, ProtocolT, res
 from .memory_transport import MemoryTransport
 
 CLEANUP_LIMIT_S = 600.0  # virtual time that cancelled tasks may take to clean up once the limit has passed
+TURNS_UNPOLLED = 50  # turns that a busy loop makes without a system call
 TASKS_NAMED = 20  # of those that wait, in an error's text
 
 T = TypeVar("T")
@@ -47,17 +48,19 @@ def run_virtual(main: Coroutine[object, object, T], *, limit_s: float = 36_000) 
         RuntimeError: a deadlock: `main` is not done and nothing is left to happen.
     """
     started: list[asyncio.Task[object]] = []
+    outcome: list[T] = []  # not the task's: `Runner` has a repr made of the task at its end, and so of all it returned
 
-    async def begin() -> T:
+    async def begin() -> None:
         started.extend(filter(None, [asyncio.current_task()]))
-        return await main
+        outcome.append(await main)
 
     with asyncio.Runner(loop_factory=partial(VirtualLoop, limit_s=limit_s)) as runner:
         try:
-            return runner.run(begin())
+            runner.run(begin())
         finally:
             if unfinished := [task for task in started if not task.done()]:
                 runner.run(_end(unfinished))
+    return outcome[0]
 
 
 async def _end(tasks: list[asyncio.Task[object]]) -> None:
@@ -80,15 +83,24 @@ def wall_clock(loop_start_wall: datetime) -> Callable[[], datetime]:
 
 
 class _Selector(selectors.DefaultSelector):
-    """Polls for real; where the loop would sleep it asks `on_idle`, which says whether to really wait."""
+    """Polls for real; where the loop would sleep it asks `on_idle`, which says whether to really wait.
+
+    While callbacks are ready it polls only now and then: nothing but signals and threads comes from outside.
+    """
 
     def __init__(self, on_idle: Callable[[], bool]) -> None:
         super().__init__()
         self._on_idle = on_idle
+        self._unpolled = 0  # turns of the loop since the last poll
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        busy = timeout is not None and timeout <= 0
+        if busy and self._unpolled < TURNS_UNPOLLED:
+            self._unpolled += 1
+            return []
+        self._unpolled = 0
         events = super().select(0)  # a signal that came must not be overtaken by a jump of the time
-        if events or (timeout is not None and timeout <= 0):
+        if events or busy:
             return events
         return super().select(None) if self._on_idle() else []
 

@@ -222,6 +222,7 @@ class _StreamWriter:
 
     def __init__(self, identity: StreamIdentity, faults: LineFaults) -> None:
         self._identity = identity
+        self._stream_sid = json.dumps(identity.stream_sid)
         self._sequence = 0
         self._chunk = 0
         self._timestamp_ms = faults.first_timestamp_ms
@@ -266,15 +267,14 @@ class _StreamWriter:
         return self._event("stop", {"accountSid": self._identity.account_sid, "callSid": self._identity.call_sid})
 
     def _chunk_of(self, payload: bytes) -> str:
+        """As `_event` would write it, fifty times a second: nothing in it needs an escape."""
         self._chunk += 1
-        return self._event(
-            "media",
-            {
-                "track": "inbound",
-                "chunk": str(self._chunk),
-                "timestamp": str(self._timestamp_ms),
-                "payload": base64.b64encode(payload).decode(),
-            },
+        self._sequence += 1
+        encoded = base64.b64encode(payload).decode()
+        return (
+            f'{{"event": "media", "sequenceNumber": "{self._sequence}", "media": {{"track": "inbound", '
+            f'"chunk": "{self._chunk}", "timestamp": "{self._timestamp_ms}", "payload": "{encoded}"}}, '
+            f'"streamSid": {self._stream_sid}}}'
         )
 
     def _event(self, event: str, body: dict[str, object]) -> str:

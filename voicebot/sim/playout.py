@@ -51,6 +51,9 @@ class PlayoutBuffer:
 
     def take(self, size: int, at_ms: float) -> bytes:
         """Begin to play the next frame: at most `size` bytes, fewer when the buffer runs dry."""
+        if not self._items:
+            self._playing = False
+            return b""
         taken = bytearray()
         while self._items:
             head = self._items.popleft()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from enum import Enum
 from random import Random
 from types import TracebackType
@@ -181,16 +181,15 @@ class StreamSocket:
         if self._socket.closed or self._given_up:
             return
         try:
-            async with self._within(WRITE_LIMIT_S):
-                await (self._socket.send_bytes(frame) if isinstance(frame, bytes) else self._socket.send_str(frame))
+            send = self._socket.send_bytes(frame) if isinstance(frame, bytes) else self._socket.send_str(frame)
+            await self._within(WRITE_LIMIT_S, send)
         except (aiohttp.ClientError, OSError):
             self._give_up()
 
     async def _close(self) -> None:
         """Close in order; a server that does not answer is waited for no longer than `CLOSE_LIMIT_S` twice."""
         try:
-            async with self._within(2 * CLOSE_LIMIT_S):
-                await self._socket.close()
+            await self._within(2 * CLOSE_LIMIT_S, self._socket.close())
         except TimeoutError:
             self._give_up()
 
@@ -206,12 +205,11 @@ class StreamSocket:
             if limit is not None and not limit.expired():
                 limit.reschedule(asyncio.get_running_loop().time())
 
-    @asynccontextmanager
-    async def _within(self, limit_s: float) -> AsyncIterator[None]:
+    async def _within(self, limit_s: float, written: Awaitable[object]) -> None:
         """A time limit of the writer's."""
         try:
             async with asyncio.timeout(limit_s) as self._writing:
-                yield
+                await written
         finally:
             self._writing = None
 
