@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import select
 import pty
 import re
 import signal
@@ -82,9 +83,9 @@ class Seat:
             self._show(os.read(self.master, 4096))
 
     def _see_the_end(self) -> None:
-        """Look on until nobody holds the other end any more, so that whatever is said at the end is seen."""
+        """Look on until nobody holds the other end any more, so that whatever is said at the end is seen; bounded."""
         with contextlib.suppress(OSError):
-            while chunk := os.read(self.master, 4096):
+            while select.select([self.master], [], [], LIMIT_S)[0] and (chunk := os.read(self.master, 4096)):
                 self._show(chunk)
 
     def _show(self, chunk: bytes) -> None:
