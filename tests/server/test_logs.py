@@ -52,8 +52,16 @@ def test_every_line_of_a_worker_names_it(capsys: pytest.CaptureFixture[str]) -> 
         log.exception("it broke", extra=named("call_broke", "CA1"))
     shown = lines(capsys)
     assert shown[0] == "ERROR   worker 3 voicebot.x [CA1] it broke"
-    assert shown[-2:] == ["worker 3 RuntimeError: two", "worker 3 lines"]
+    assert shown[-1] == r"worker 3 RuntimeError: two\nlines"
     assert all("worker 3 " in line for line in shown)
+
+
+def test_nobody_words_become_a_line_of_their_own(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("text")
+    log.warning("refused %s", "/twilio\n2026-11-30 12:00:00,000 ERROR all is lost\x1b[2J\u2028x")
+    assert lines(capsys) == [
+        r"WARNING voicebot.x refused /twilio\n2026-11-30 12:00:00,000 ERROR all is lost\x1b[2J\u2028x"
+    ]
 
 
 def test_machine_reads_one_object_a_line(capsys: pytest.CaptureFixture[str]) -> None:

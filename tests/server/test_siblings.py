@@ -65,6 +65,12 @@ async def test_hanging_worker_holds_nobody_up_for_long(tmp_path: Path, monkeypat
     assert found(text)["voicebot_worker_up", "2"] == 0
 
 
+async def test_folder_that_is_gone_costs_numbers_and_no_calls(tmp_path: Path) -> None:
+    one = Siblings(tmp_path / "gone", 1)
+    async with one.answering(lambda: text_of(1)):
+        assert found(await one.with_others(text_of(1)))["calls_total", "1"] == 10
+
+
 async def test_replaced_worker_takes_its_place_again(tmp_path: Path) -> None:
     (tmp_path / "1.sock").touch()  # left by who was killed
     async with Siblings(tmp_path, 1).answering(lambda: text_of(1)):

@@ -53,6 +53,13 @@ class Redactor:
         return text
 
 
+def one_line(text: str) -> str:
+    """The text without line breaks and control characters, so that nobody's words look like a line of ours."""
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+
+
 def _spellings(secret: str) -> set[str]:
     """How a secret may stand in a text: as it is, in a URL, in JSON, in a repr."""
     return {

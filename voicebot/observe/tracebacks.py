@@ -12,6 +12,8 @@ from collections.abc import Iterator
 
 from voicebot.errors import VoicebotError
 
+from .redaction import one_line
+
 _TELLING = (
     *(VoicebotError, OSError, TypeError, AttributeError, NameError, ImportError, SyntaxError, MemoryError),
     RuntimeError,
@@ -30,8 +32,8 @@ def headline(error: BaseException) -> str:
     """One line for an exception: its type, and its words if they may be told."""
     name = type(error).__qualname__ if type(error).__module__ == "builtins" else _full_name(type(error))
     if isinstance(error, BaseExceptionGroup):
-        return f"{name}: {error.message} ({len(error.exceptions)} inside)"
-    words = str(error)
+        return f"{name}: {one_line(error.message)} ({len(error.exceptions)} inside)"
+    words = one_line(str(error))
     return f"{name}: {words if isinstance(error, _TELLING) else WITHHELD}" if words else name
 
 

@@ -100,7 +100,6 @@ async def create_app(
         )
     keys = keyring(settings)
     keys.require((name, loaded.flow) for name, loaded in flows.flows.items())
-    secret = stream_secret(settings)
     if tracing is None and settings.otlp_endpoint:
         tracing = otlp_tracing(settings.otlp_endpoint, settings.otel_service, __version__)
     observing = Observing(
@@ -109,6 +108,7 @@ async def create_app(
         worker=siblings.number if siblings is not None else None,
         loop_lag=loop_lag,
     )
+    secret = stream_secret(settings)
     store = await open_store(settings.store)
     vendor = aiohttp.ClientSession()
     post = WebhookPost(AddressGuard(settings.allowed_addresses), keys, wall)

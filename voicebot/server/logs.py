@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import IO
 
 from voicebot.observe.context import current_call
-from voicebot.observe.redaction import Redactor
+from voicebot.observe.redaction import Redactor, one_line
 from voicebot.observe.tracebacks import told
 
 _FOREIGN = "library"  # the event of a line that is none of ours
@@ -50,7 +50,7 @@ class TextFormatter(_Formatter):
         call = f" [{self._redact(call_sid)}]" if (call_sid := _call_of(record)) else ""
         at = datetime.fromtimestamp(record.created).astimezone().strftime("%Y-%m-%d %H:%M:%S")
         line = f"{at},{record.msecs:03.0f} {record.levelname:<7} {who}{record.name}{call} "
-        text = f"{line}{self._redact(record.getMessage())}"
+        text = f"{line}{one_line(self._redact(record.getMessage()))}"
         if traceback := self._traceback(record):
             text += f"\n{traceback}"
         return text.replace("\n", f"\n{who}")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 from voicebot.log_events import named
@@ -45,13 +45,15 @@ class Siblings:
             writer.close()
 
         path = _socket_of(self._folder, self.number)
-        path.unlink(missing_ok=True)  # of who had this number and was killed
-        server = await asyncio.start_unix_server(answer, path)
-        try:
+        async with AsyncExitStack() as open_until_the_end:
+            try:
+                path.unlink(missing_ok=True)  # of who had this number and was killed
+                server = await asyncio.start_unix_server(answer, path)
+                open_until_the_end.callback(path.unlink, missing_ok=True)
+                open_until_the_end.callback(server.close)
+            except OSError as exc:  # the folder is gone, or its path too long: calls are worth more than numbers
+                log.error("worker %d cannot be asked for metrics: %s", self.number, exc, extra=named("worker_silent"))
             yield
-        finally:
-            server.close()
-            path.unlink(missing_ok=True)
 
     async def with_others(self, own: str) -> str:
         """The metrics of all; `own` are ours."""

@@ -44,12 +44,22 @@ def supervise(host: str, port: int, workers: int, *, log_form: str = "auto") -> 
     The first signal lets the workers finish their calls, the second one ends the calls.
 
     Raises:
-        SettingsError: a port cannot be had: `port`, or one of those after it, one for each worker.
+        SettingsError: a port cannot be had: `port`, or one of those after it, one for each worker; or no folder for
+            their sockets.
     """
     configure_logging(log_form)
     shared, *own = sockets.listen_in_row(host, port, workers + 1)
-    with _Signals() as signals, tempfile.TemporaryDirectory(prefix="voicebot-", ignore_cleanup_errors=True) as meeting:
+    with _Signals() as signals, _meeting() as meeting:
         return _Supervisor(host, shared, own, signals, meeting).run()
+
+
+def _meeting() -> tempfile.TemporaryDirectory[str]:
+    """A folder that only we can enter, where the workers tell each other their metrics."""
+    try:
+        return tempfile.TemporaryDirectory(prefix="voicebot-", ignore_cleanup_errors=True)
+    except OSError as exc:
+        problem = f"no folder for the workers' sockets can be made: {exc.strerror}"
+        raise SettingsError("TMPDIR", problem, "Name a folder that can be written to.") from exc
 
 
 def command() -> list[str]:
