@@ -21,7 +21,7 @@ ALLOWED: dict[str, set[str]] = {
     "webhook_events": set(),
     "json_codec": set(),
     "log_events": set(),
-    "observe": {"call.entries", "engine.entries", "errors"},
+    "observe": {"call.entries", "engine.entries", "errors", "log_events"},
     "audio": {"errors"},
     "flow": {"errors", "webhook_events"},
     "engine": {"errors", "flow", "json_codec", "tool_schema"},

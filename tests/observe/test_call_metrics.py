@@ -149,3 +149,15 @@ def test_names_are_ours_and_in_base_units() -> None:
         assert family.about.endswith(".")
         assert (family.kind == "counter") == family.name.endswith("_total")
         assert not any(unit in family.name for unit in ("_ms", "millis", "minutes", "_kb"))
+
+
+def test_known_series_are_there_before_anything_happens() -> None:
+    """An alert on an increase sees the first one."""
+    shown = _samples(Families())
+    for series in (
+        'voicebot_calls_refused_total{reason="full"}',
+        'voicebot_model_sessions_ended_total{kind="lost"}',
+        'voicebot_delivery_attempts_total{result="dead"}',
+        'voicebot_log_lines_total{level="ERROR",event="store_defect"}',
+    ):
+        assert shown[series] == 0

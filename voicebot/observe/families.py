@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from voicebot.log_events import LOG_EVENTS
+
 from .registry import Counter, Family, Gauge, Histogram
 
 _QUICK_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
@@ -9,6 +11,12 @@ _TURN_S = (0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1, 1.25, 1.5, 2, 3, 4, 6, 10)
 _WORK_S = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30)
 _CALL_S = (5, 15, 30, 60, 120, 180, 300, 480, 600, 900, 1800, 3600)
 _LEVEL_DB = (-70, -60, -50, -45, -40, -35, -30, -25, -20, -15, -10, -5)
+_KNOWN = {
+    "refused": ("full", "draining", "flow", "store", "error"),
+    "model_losses": ("lost", "refused", "roll_over"),
+    "model_errors": ("none", "other", "server_error", "rate_limit_exceeded", "insufficient_quota"),
+    "attempts": ("delivered", "failed", "dead", "disabled"),
+}
 
 
 class Families:
@@ -77,6 +85,15 @@ class Families:
         self.deliveries = Gauge("voicebot_deliveries", "Waiting for a receiver or a person.", ("state",))
         self.oldest = Gauge("voicebot_delivery_oldest_pending_seconds", "Age of the oldest one that waits.")
         self.shared: tuple[Family, ...] = (self.deliveries, self.oldest)
+        self._begin_at_zero()
+
+    def _begin_at_zero(self) -> None:
+        """Have the series of known labels before anything happens: Prometheus sees no increase in a first value."""
+        for counter, labels in _KNOWN.items():
+            for label in labels:
+                getattr(self, counter).add(label, by=0)
+        for event in sorted(LOG_EVENTS):
+            self.log_lines.add("ERROR", event, by=0)
 
     @property
     def own(self) -> tuple[Family, ...]:
