@@ -11,7 +11,7 @@ import pytest
 
 from tests.redis_server import RedisServer
 
-OURS = ("VOICEBOT_", "TWILIO_", "OPENAI_")
+OURS = ("VOICEBOT_", "TWILIO_", "OPENAI_", "OTEL_")
 
 
 def pytest_configure() -> None:

@@ -11,7 +11,9 @@ from types import SimpleNamespace
 from voicebot.audio.formats import AudioFormat
 from voicebot.call.core import Effect, Event, Finish, Journal, Stage
 from voicebot.call.entries import CallEnded, CallerConnected, CallOpened
+from voicebot.call.playback import Playback
 from voicebot.call.ports import (
+    CallerAudioQuality,
     CallerEvent,
     CallerLeft,
     ClearPlayback,
@@ -23,6 +25,7 @@ from voicebot.call.ports import (
     ModelLost,
     SendMark,
 )
+from voicebot.call.speaker import Speaker
 from voicebot.delivery.events import Targets
 from voicebot.engine.entries import EndedReason
 from voicebot.engine.events import CallContext
@@ -31,7 +34,7 @@ from voicebot.flow.loader import FlowShelf, LoadedFlow
 from voicebot.server.lifecycle import Calls, ModelAccess
 from voicebot.server.reporting import Reporter
 from voicebot.sim.realtime_server import RealtimeServer
-from voicebot.store.contract import CallRecord, NewDelivery, Store, StoredEntry
+from voicebot.store.contract import Backlog, CallRecord, NewDelivery, Store, StoredEntry
 from voicebot.store.sqlite import SqliteStore
 
 NOBODY = Targets()
@@ -59,6 +62,7 @@ class FakeLeg:
     """
 
     audio_format = AudioFormat.PCMU_8K
+    quality: CallerAudioQuality | None = None
 
     def __init__(self, *, takes: int | None = None) -> None:
         """`takes`: how many commands it takes before it is lost; None for all."""
@@ -161,6 +165,7 @@ class FakeCore:
         context = context or CallContext(CALL_SID, "+15550123456", "+15550100000", START)
         self.stage, self.reason, self.left_by_caller = Stage.PREPARING, None, False
         self.engine = SimpleNamespace(context=context, values={"name": "Ada"})
+        self.speaker = Speaker(AudioFormat.PCMU_8K, Playback())
         self.seen: list[tuple[float, Event]] = []
         self.answers: dict[type, Callable[[Event], list[Effect]]] = {}
         self.on_prepare: list[Effect] = []
@@ -299,6 +304,10 @@ class BreakableStore(SqliteStore):
     async def report(self, call_sid: str) -> str | None:
         self._ask("report")
         return await super().report(call_sid)
+
+    async def backlog(self) -> Backlog:
+        self._ask("backlog")
+        return await super().backlog()
 
 
 def calls_over(

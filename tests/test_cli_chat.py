@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import select
 import pty
 import re
+import select
 import signal
 import subprocess
 import sys

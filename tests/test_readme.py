@@ -17,7 +17,7 @@ from voicebot.settings import Settings, read_settings
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-VARIABLE = re.compile(r"\b(?:VOICEBOT|TWILIO|OPENAI)_[A-Z_]+\b")
+VARIABLE = re.compile(r"\b(?:VOICEBOT|TWILIO|OPENAI|OTEL)_[A-Z_]+\b")
 SETTINGS = {str(field.validation_alias): field for field in Settings.model_fields.values()}
 
 

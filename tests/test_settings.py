@@ -203,6 +203,9 @@ WRONG = {
     "VOICEBOT_CODEC": ["", "opus", "PCM"],
     "VOICEBOT_MAX_CALLS": ["", "0", "-1", "many", "1.5"],
     "VOICEBOT_DRAIN_S": ["", "-1", "14401", "nan", "inf", "soon"],
+    "VOICEBOT_LOG": ["", "JSON", "debug"],
+    "VOICEBOT_PRICES": ["m", "m=1/2/3", "m=1/2/3/4/5/-6", "m=1/2/3/4/5/inf", "=1/2/3/4/5/6", "m m=1/2/3/4/5/6"],
+    "OTEL_EXPORTER_OTLP_ENDPOINT": ["127.0.0.1:4318", "grpc://127.0.0.1:4317", "http://"],
     "VOICEBOT_INSTANCE": ["a/b", "a b", "a.b", "a?b", "città", "x" * 41, "west\n"],
 }
 

@@ -132,6 +132,8 @@ def serve(
     reload: Annotated[
         bool, typer.Option("--reload", help="Load flow files anew when they change, while you write them.")
     ] = False,
+    # A setting like the others; here too, since the process over the workers reads no settings: it stays small.
+    log: Annotated[str, typer.Option(envvar="VOICEBOT_LOG", hidden=True)] = "auto",
 ) -> None:
     """Answer the phone: serve Twilio's webhooks and media streams."""
     if workers > 1:
@@ -139,7 +141,7 @@ def serve(
             raise typer.BadParameter("flow files are followed by one process only: leave out --workers or --reload")
         from voicebot.server.supervisor import supervise
 
-        raise typer.Exit(supervise(host, port, workers))
+        raise typer.Exit(supervise(host, port, workers, log_form=log))
     from voicebot.server.serve import run_server
     from voicebot.settings import read_settings
 
@@ -152,13 +154,14 @@ def worker(
     shared: Annotated[list[int], typer.Option(help="Descriptors of sockets that all workers listen on.")],
     own: Annotated[list[int], typer.Option(help="Descriptors of sockets that this one listens on besides.")],
     link: Annotated[int, typer.Option(help="Descriptor of the socket shared with the supervisor.")],
+    meeting: Annotated[Path, typer.Option(help="Folder where the workers tell each other their metrics.")],
 ) -> None:
     """One process of `serve --workers`, which starts it."""
     from voicebot.server.serve import Place, run_worker
     from voicebot.server.sockets import inherited
     from voicebot.settings import read_settings
 
-    place = Place(number, [*map(inherited, shared)], [*map(inherited, own)], inherited(link))
+    place = Place(number, [*map(inherited, shared)], [*map(inherited, own)], inherited(link), meeting)
     run_worker(read_settings(), place)
 
 

@@ -10,7 +10,7 @@ import secrets
 import tempfile
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_serializer, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from voicebot.delivery.guard import Allowed, read_allowed
 from voicebot.delivery.signing import SECRET_PREFIX, check_secret
 from voicebot.errors import SettingsError
+from voicebot.observe.prices import Price, read_prices
 from voicebot.store.opening import check_address, data_folder, is_shared, shown_address
 from voicebot.webhook_events import REPORT_EVENT, WEBHOOK_EVENTS, WebhookEvent
 
@@ -41,6 +42,10 @@ _MEND = {
     "VOICEBOT_MAX_CALLS": "Write a whole number from 1 on.",
     "VOICEBOT_RETENTION_DAYS": "Write days, as in 90, or leave it unset: then calls are kept until erased.",
     "VOICEBOT_DRAIN_S": "Write seconds, 0 to 14400.",
+    "VOICEBOT_LOG": "Write json, text, or auto (text at a terminal).",
+    "VOICEBOT_PRICES": "Write model=text in/cached/out/audio in/cached/out in US dollars for a million tokens, "
+    "as in gpt-realtime-2.1=4/0.4/24/32/0.4/64; several with commas.",
+    "OTEL_EXPORTER_OTLP_ENDPOINT": "Write the address of an OTLP collector over HTTP, as in http://127.0.0.1:4318.",
     "VOICEBOT_INSTANCE": "Write letters, digits and dashes, at most 40, or leave it unset.",
 }
 _SHORTEST_SECRET = 16  # characters
@@ -85,6 +90,10 @@ class Settings(BaseSettings):
     retention_days: float | None = Field(None, validation_alias="VOICEBOT_RETENTION_DAYS", gt=0, le=36_500)
     drain_s: float = Field(300.0, validation_alias="VOICEBOT_DRAIN_S", ge=0, le=14_400)
     instance: str = Field("", validation_alias="VOICEBOT_INSTANCE")
+    log: Literal["auto", "json", "text"] = Field("auto", validation_alias="VOICEBOT_LOG")
+    prices: Annotated[dict[str, Price], NoDecode] = Field(default_factory=dict, validation_alias="VOICEBOT_PRICES")
+    otlp_endpoint: str = Field("", validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT")
+    otel_service: str = Field("voicebot", validation_alias="OTEL_SERVICE_NAME")
 
     @field_validator("twilio_auth_tokens", "webhook_secrets", mode="before")
     @classmethod
@@ -155,6 +164,11 @@ class Settings(BaseSettings):
             raise ValueError("names a number twice")
         return numbers
 
+    @field_validator("prices", mode="before")
+    @classmethod
+    def _priced(cls, value: object) -> object:
+        return read_prices(value) if isinstance(value, str) else value
+
     @field_validator("public_url")
     @classmethod
     def _origin(cls, value: str) -> str:
@@ -185,7 +199,7 @@ class Settings(BaseSettings):
             raise ValueError("must begin with https:// (http:// only on loopback)")
         return value.rstrip("/")
 
-    @field_validator("webhook_url")
+    @field_validator("webhook_url", "otlp_endpoint")
     @classmethod
     def _http(cls, value: str) -> str:
         if value and _address(value).scheme not in ("https", "http"):
@@ -215,6 +229,17 @@ class Settings(BaseSettings):
         if value and not _INSTANCE.fullmatch(value):
             raise ValueError("is no name for a stream's address")
         return value
+
+    @property
+    def secret_texts(self) -> tuple[str, ...]:
+        """Everything in here that nobody may read in a log."""
+        named = (one for some in self.receiver_secrets.values() for one in some)
+        whole = (self.openai_api_key, self.api_token, self.secret, *self.twilio_auth_tokens, *self.webhook_secrets)
+        texts = [one.get_secret_value() for one in (*whole, *named)]
+        for address in (self.store, self.webhook_url, self.otlp_endpoint):
+            parts = urlsplit(address)
+            texts += [parts.password or "", unquote(parts.password or ""), parts.query]
+        return tuple(filter(None, texts))
 
     @property
     def data_folder(self) -> Path:

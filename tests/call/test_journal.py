@@ -7,7 +7,7 @@ from datetime import datetime
 
 from tests.fakes import CALL_SID, START, FakeJournal
 from voicebot.call.core import Effect, Journal
-from voicebot.call.entries import Entry, KeyPress
+from voicebot.call.entries import CallEnded, Entry, KeyPress, LegLost, LineClosed, LineQuality
 from voicebot.call.journal import CallJournal, Line
 from voicebot.call.ports import CloseLeg
 from voicebot.sim.clock import run_virtual
@@ -52,3 +52,27 @@ def test_what_a_store_does_not_take_is_kept() -> None:
         assert store.attempts == {2}
 
     run_virtual(play())
+
+
+def test_last_words_stand_once_before_the_line_is_over() -> None:
+    async def play() -> list[tuple[int, str]]:
+        words = LineQuality(1, 2, 3, None, 0.0, 0, 0, ())
+        journal = CallJournal(CALL_SID, FakeJournal(), lambda: START, None, last_words=lambda: words)
+        effects: list[Effect] = [
+            Journal(KeyPress("1"), durable=False),
+            Journal(LineClosed("completed"), durable=True),
+            CloseLeg(),
+            Journal(CallEnded("completed"), durable=True),
+        ]
+        return [(one.entry.sequence, one.entry.kind) for one in journal.stamped(effects) if isinstance(one, Line)]
+
+    assert run_virtual(play()) == [(1, "key_press"), (2, "line_quality"), (3, "line_closed"), (4, "call_ended")]
+
+
+def test_nothing_to_say_leaves_no_gap() -> None:
+    async def play() -> list[int]:
+        journal = CallJournal(CALL_SID, FakeJournal(), lambda: START, None)
+        stamped = journal.stamped([Journal(LegLost(), durable=True), Journal(CallEnded("error"), durable=True)])
+        return [one.entry.sequence for one in stamped if isinstance(one, Line)]
+
+    assert run_virtual(play()) == [1, 2]

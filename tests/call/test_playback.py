@@ -478,3 +478,23 @@ def test_marks_are_never_further_apart_than_they_should(durations_ms: list[float
             positions.append(sent_ms)
     widest_ms = MARK_EVERY_MS + max(durations_ms) + 0.001
     assert all(after - before < widest_ms for before, after in pairwise([*positions, sent_ms]))
+
+
+def test_underruns_are_counted_and_timed() -> None:
+    playback = Playback()
+    playback.begin("a1")
+    playback.sent("a1", 100, 0.0)
+    playback.sent("a1", 100, 0.05)  # in time
+    playback.sent("a1", 100, 0.45)  # a quarter of a second late
+    playback.sent("a1", 100, 0.56)  # 10 ms late
+    playback.end("a1")
+    assert (playback.underruns, round(playback.underrun_ms)) == (2, 260)
+
+
+def test_pause_between_items_is_no_underrun() -> None:
+    playback = Playback()
+    for item_id, at in (("a1", 0.0), ("a2", 5.0)):
+        playback.begin(item_id)
+        playback.sent(item_id, 100, at)
+        playback.end(item_id)
+    assert (playback.underruns, playback.underrun_ms) == (0, 0.0)

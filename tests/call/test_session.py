@@ -7,6 +7,7 @@ import functools
 import json
 import threading
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from datetime import datetime
 
 import pytest
 import uvloop
@@ -16,15 +17,18 @@ from voicebot.audio.formats import AudioFormat
 from voicebot.call.author_code import GRACE_S
 from voicebot.call.clips import ClipCache
 from voicebot.call.core import CallCore, Effect, EndWanted, Event, Journal, NoteWanted, SayWanted, StartTool
-from voicebot.call.entries import CallOpened, KeyPress
+from voicebot.call.entries import CallOpened, Entry, KeyPress, LineQuality, kind_of, read_entry
 from voicebot.call.ports import (
     AnswerTool,
     AppendAudio,
     CallerAudio,
+    CallerAudioQuality,
     CallerLeft,
+    ClearPlayback,
     CloseLeg,
     InsertNote,
     KeyPressed,
+    LegCommand,
     ModelLeg,
     ModelLost,
     ModelReady,
@@ -36,6 +40,7 @@ from voicebot.call.ports import (
     ReplyEnded,
     ReplyStarted,
     ReplyWords,
+    SpeechStarted,
     ToolCall,
 )
 from voicebot.call.retry import DIALLING_S
@@ -78,6 +83,7 @@ class Call:
         handlers: Sequence[Handler] = (),
         reaches: Sequence[FakeModel | ModelUnavailableError] | None = None,
         leg: FakeLeg | None = None,
+        told: Callable[[Entry, datetime], None] | None = None,
     ) -> None:
         """`reaches`: what each try to reach the model comes to; at once its model by default."""
         self.model = FakeModel()
@@ -96,6 +102,7 @@ class Call:
             tools={one.name: one for one in tools},
             handlers=handlers,
             wall=lambda: START,
+            told=told,
             claim_limit_s=CLAIM_LIMIT_S,
         )
         self.running = asyncio.ensure_future(self.session.run())
@@ -158,6 +165,54 @@ async def test_journal_tells_the_whole_life() -> None:
     assert call.session.ended_reason == "caller_hung_up"
     assert call.session.unwritten == []
     assert call.model.closed == 1
+
+
+class SlowLeg(FakeLeg):
+    """A measured leg that takes 40 ms for whatever is written to it."""
+
+    quality = CallerAudioQuality(audio_ms=9000, gaps=2, gap_ms=80, level_dbov=-21.5, clipped=0.0)
+
+    async def send(self, commands: Sequence[LegCommand]) -> None:
+        await asyncio.sleep(0.04)
+        await super().send(commands)
+
+
+@virtual
+async def test_line_is_measured_at_its_end() -> None:
+    core = FakeCore()
+    core.answers[SpeechStarted] = lambda event: [ClearPlayback()]
+    call = await Call(core, leg=SlowLeg()).connected()
+    core.speaker.playback.underruns, core.speaker.playback.underrun_ms = 3, 140.4
+    call.model.tell(SpeechStarted("u1", 10))
+    await asyncio.sleep(1)
+    call.model.tell(SpeechStarted("u2", 20))
+    await asyncio.sleep(1)
+    await call.hung_up()
+    assert call.journal.kinds == ["call_opened", "caller_connected", "line_quality", "call_ended"]
+    measured = call.journal.entries[2]
+    assert read_entry(measured.kind, measured.body) == LineQuality(9000, 2, 80, -21.5, 0.0, 3, 140, (40.0, 40.0))
+
+
+@virtual
+async def test_everybody_is_told_of_entries_as_they_are_decided() -> None:
+    told: list[str] = []
+    heard: list[str] = []
+
+    @handler("phase")
+    async def listens(event: CallEvent, control: CallControl) -> None:
+        heard.append(event.kind)
+
+    core = FakeCore()
+    core.answers[KeyPressed] = lambda event: [Journal(PhaseEntered("bye", None, "jump"), durable=False)]
+    call = await Call(core, handlers=[listens], told=lambda entry, at: told.append(kind_of(entry))).connected()
+    assert call.session.handlers is not None
+    telling = asyncio.ensure_future(call.session.handlers.run())
+    call.leg.tell(KeyPressed("1"))
+    await settle()
+    await call.hung_up()
+    await telling
+    assert told == call.journal.kinds == ["call_opened", "caller_connected", "phase_entered", "call_ended"]
+    assert heard == ["phase"]
 
 
 @virtual

@@ -21,11 +21,14 @@ from voicebot.call.entries import (
     CallEnded,
     CallerConnected,
     CallOpened,
+    CallTakenOver,
     Entry,
     FunctionAnswered,
     FunctionCalled,
     KeyPress,
+    LegLost,
     LineClosed,
+    LineQuality,
     ModelConnected,
     ModelGone,
     PassedOn,
@@ -118,6 +121,7 @@ WHOLE: list[tuple[int, Entry]] = [
     (9200, KeyPress("#")),
     (12000, BotSaid("a2", "Goodbye!", "Goodbye!", 900, 900, interrupted=False, exact=False)),
     (12100, CallerSaid("u2", "Two of us.")),
+    (12200, LineQuality(11_000, 2, 80, -21.5, 0.0, 1, 140, (3.5, 1.0, 2.0))),
     (12200, CallEnded("completed")),
 ]
 
@@ -152,6 +156,15 @@ def unweighed(kind: str, quote: str | None, turn: int, at_ms: int) -> Json:
     """Evidence that no transcript could be held against."""
     claimed = {"kind": kind, "quote": quote, "turn": turn, "at": wall(at_ms)}
     return {**claimed, "state": "unverifiable", "score": None, "agreed": None}
+
+
+def test_line_is_measured_over_all_streams() -> None:
+    loud, quiet = LineQuality(3000, 1, 40, -20.0, 0.04, 0, 0, ()), LineQuality(1000, 0, 0, -40.0, 0.0, 2, 90, (7.0,))
+    line = data(loud, LegLost(), CallTakenOver(2), quiet, CallEnded("completed"))["line"]
+    assert (line["caller_ms"], line["gaps"], line["underruns"], line["underrun_ms"]) == (4000, 1, 2, 90)
+    assert (line["level_dbov"], line["clipped"]) == (-25.0, 0.03)
+    assert line["barge_in_ms"] == {"times": 1, "median": 7.0, "worst": 7.0}
+    assert data(CallEnded("never_connected"))["line"] is None
 
 
 # ---- the whole ----------------------------------------------------------------------------------------------------
@@ -233,6 +246,16 @@ def test_whole_call_folds_to_its_report() -> None:
             ],
             "transcript_url": None,
             "response_ms": {"turns": 2, "median": 540, "worst": 640},
+            "line": {
+                "caller_ms": 11_000,
+                "gaps": 2,
+                "gap_ms": 80,
+                "level_dbov": -21.5,
+                "clipped": 0.0,
+                "underruns": 1,
+                "underrun_ms": 140,
+                "barge_in_ms": {"times": 3, "median": 2.0, "worst": 3.5},
+            },
             "tokens": {
                 "input_text": 300,
                 "input_audio": 120,

@@ -336,7 +336,7 @@ def test_defect_stops_neither_it_nor_others(tmp_path: Path, caplog: pytest.LogCa
 
     run_virtual(story())
     (defect,) = [line for line in caplog.records if line.exc_info]
-    assert defect.levelno == logging.ERROR and "CA-msg_bad" in defect.getMessage()
+    assert (defect.levelno, defect.__dict__["call_sid"]) == (logging.ERROR, "CA-msg_bad")
 
 
 # ---- in real time -------------------------------------------------------------------------------------------------

@@ -28,8 +28,8 @@ def essence(rehearsal: Rehearsal) -> list[tuple[str, object]]:
             body["heard_text"] = "cut"
         for name in NAMES & body.keys():
             body[name] = order.setdefault(body[name], len(order))
-        if entry.kind == "tokens_spent":
-            body = {}  # counts what was heard of a cut sentence
+        if entry.kind in ("tokens_spent", "line_quality"):
+            body = {}  # the one counts what was heard of a cut sentence, the other is all measured
         lines.append((entry.kind, {key: value for key, value in body.items() if key not in TIMES}))
     return settled(lines)
 

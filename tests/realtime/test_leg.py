@@ -382,8 +382,8 @@ async def test_malformed_event_is_logged_once_and_skipped(caplog: pytest.LogCapt
     async with connected(script, call_sid="CA1") as leg:
         assert await leg.receive() == [SpeechStarted("u1", 10)]
     warnings = [record for record in caplog.records if record.levelno >= logging.WARNING]
-    assert [record.getMessage() for record in warnings] == [
-        "call CA1: skipped a malformed event of the model: event is not valid JSON"
+    assert [(record.getMessage(), record.__dict__["call_sid"]) for record in warnings] == [
+        ("skipped a malformed event of the model: event is not valid JSON", "CA1")
     ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import signal
@@ -103,6 +104,23 @@ async def test_workers_share_a_port_and_have_one_each(tmp_path: Path) -> None:
         made.signal()
         assert await made.exited(LIMIT_S) == 0
     assert "Traceback" not in "".join(made.log)
+
+
+async def test_scrape_and_log_tell_of_every_worker(tmp_path: Path) -> None:
+    async with server(tmp_path, *TWO, VOICEBOT_LOG="json") as made:
+        await started(made)
+        for port in (made.port, made.port + 1, made.port + 2):
+            async with aiohttp.ClientSession() as http, http.get(f"http://127.0.0.1:{port}/metrics") as given:
+                text = await given.text()
+            assert sorted(re.findall(r'^voicebot_worker_up\{worker="(\d)"\} 1$', text, re.MULTILINE)) == ["1", "2"]
+            assert sorted(re.findall(r'^voicebot_calls_active\{worker="(\d)"\} 0$', text, re.MULTILINE)) == ["1", "2"]
+            assert re.findall(r'^voicebot_deliveries\{state="pending"\} 0$', text, re.MULTILINE)
+        made.signal()
+        assert await made.exited(LIMIT_S) == 0
+    lines = [json.loads(line) for line in made.log]
+    assert {line["event"] for line in lines} >= {"worker_started", "workers_answering", "serving", "stopping"}
+    assert {line.get("worker") for line in lines if line["event"] == "serving"} == {1, 2}
+    assert {line["event"] for line in lines if "worker" not in line} >= {"worker_started", "worker_ended"}
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads Linux's /proc")

@@ -15,7 +15,7 @@ import pytest
 
 from tests.store.store_samples import NAMES, OURS, START, THEIRS, entries, entry, new_delivery, opened, record
 from voicebot.errors import CallTakenError, StoreError
-from voicebot.store.contract import CallRecord, Delivery, NewDelivery, Store, host_of
+from voicebot.store.contract import Backlog, CallRecord, Delivery, NewDelivery, Store, host_of
 
 OpenAgain = Callable[[], Awaitable[Store]]
 ROOT = Path(__file__).parents[2]
@@ -698,6 +698,20 @@ async def test_deliveries_are_chosen_by_state_and_call(store: Store) -> None:
     assert await chosen(1, call_sid="CA1") == ["msg_3"]
     assert await chosen(10, "pending", call_sid="CA1") == ["msg_1"]
     assert await chosen(10, "dead", call_sid="CA1") == await chosen(10, call_sid="CA3") == []
+
+
+async def test_backlog_counts_what_waits(store: Store) -> None:
+    assert await store.backlog() == Backlog(0, 0, 0, None)
+    for second, webhook_id in enumerate(("msg_1", "msg_2", "msg_3", "msg_4", "msg_5")):
+        await store.enqueue("CA1", [new_delivery(webhook_id, f"https://{webhook_id}.example/")], at(second))
+    await store.delivered("msg_1", at(9), 200)
+    await store.failed("msg_2", at(9), "no", attempt=1, next_at=None)
+    await store.failed("msg_3", at(9), "gone", attempt=1, next_at=None, disable=True)
+    await store.failed("msg_4", at(9), "later", attempt=1, next_at=at(60))
+    assert await store.backlog() == Backlog(2, 1, 1, at(3))
+    await store.delivered("msg_4", at(61), 200)
+    await store.requeue("msg_2", at(70))
+    assert await store.backlog() == Backlog(2, 0, 1, at(1))
 
 
 async def test_leased_delivery_is_hidden_until_lapse(store: Store, open_again: OpenAgain) -> None:

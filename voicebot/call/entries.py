@@ -208,6 +208,26 @@ class PassingEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class LineQuality:
+    """How the line was, from the caller's stream to here: measured on it, and decided by nobody.
+
+    Of the caller's audio: how much came and was missing between what came, how loud it was while anybody was to be
+    heard (dB below full scale, None if nobody was), which share of it was clipped. Of ours: how often an utterance ran
+    dry, and for how long. `barge_ins_ms`: from the model's word that the caller speaks to the line's being cleared, of
+    each time (the first hundred).
+    """
+
+    caller_ms: int
+    gaps: int
+    gap_ms: int
+    level_dbov: float | None
+    clipped: float
+    underruns: int
+    underrun_ms: int
+    barge_ins_ms: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class CallEnded:
     reason: EndedReason
 
@@ -234,6 +254,7 @@ CallEntry = (
     | LineClosed
     | PassedOn
     | PassingEnded
+    | LineQuality
     | CallEnded
 )
 

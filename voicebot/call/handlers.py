@@ -28,6 +28,7 @@ from pydantic import JsonValue
 from voicebot.engine import entries as engine_entries
 from voicebot.engine.engine import PhaseEngine
 from voicebot.flow.handlers import CallEvent, EventKind, Handler
+from voicebot.log_events import named
 
 from .author_code import NotRun, Raised, run_author_code
 from .core import EndWanted, NoteWanted, SayWanted
@@ -174,7 +175,7 @@ class CallHandlers:
             self._log(line)
 
     def _log(self, line: str) -> None:
-        log.warning("%s", line, extra={"call_sid": self._call_sid})
+        log.warning("%s", line, extra=named("handler_trouble", self._call_sid))
 
 
 def _nothing(value: object) -> None:
@@ -245,7 +246,7 @@ class _Steering:
             self._wish(wish)
         elif left == -1:
             line = "the handlers of the call have steered it %d times; no more is heeded"
-            log.warning(line, MOST_STEERS, extra={"call_sid": self._call_sid})
+            log.warning(line, MOST_STEERS, extra=named("handler_steers_too_much", self._call_sid))
 
 
 class _Control:

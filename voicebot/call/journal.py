@@ -10,15 +10,17 @@ from datetime import datetime
 from typing import Protocol, TypeVar
 
 from voicebot.errors import CallTakenError, StoreError
+from voicebot.log_events import named
 from voicebot.store.contract import StoredEntry
 
 from .core import Journal
-from .entries import Entry, kind_of, write_entry
+from .entries import CallEnded, Entry, HandedOver, LegLost, LineClosed, kind_of, write_entry
 from .past import Past
 
 log = logging.getLogger(__name__)
 
 Other = TypeVar("Other")
+_LINE_OVER = (LegLost, HandedOver, LineClosed, CallEnded)
 
 
 class JournalStore(Protocol):
@@ -50,6 +52,7 @@ class CallJournal:
         stored: Callable[[StoredEntry], None] | None = None,
         attempt: int = 1,
         past: Past | None = None,
+        last_words: Callable[[], Entry | None] = lambda: None,
     ) -> None:
         """
         Args:
@@ -58,20 +61,29 @@ class CallJournal:
             stored: called with every entry that the store has taken; it must not wait.
             attempt: with which the call is held.
             past: what stands in the journal already, read a moment ago.
+            last_words: gives what is to stand before the first entry that says that the line is closed or gone.
         """
         self.unwritten: list[StoredEntry] = []
         self._call_sid, self._store, self._wall, self._told, self._attempt = call_sid, store, wall, told, attempt
-        self._stored = stored
+        self._stored, self._last_words = stored, last_words
+        self._line_over = False
         self._time = asyncio.get_running_loop().time
         self._began = self._time() - (past.at_ms / 1000 if past else 0.0)
         self._sequence = past.sequence if past else 0
 
     def stamped(self, effects: Iterable[Journal | Other]) -> list[Line | Other]:
         """Effects with their journal entries numbered and timed, in the order they were decided."""
-        return [
-            Line(self.entry(effect.entry), effect.durable) if isinstance(effect, Journal) else effect
-            for effect in effects
-        ]
+        stamped: list[Line | Other] = []
+        for effect in effects:
+            if not isinstance(effect, Journal):
+                stamped.append(effect)
+                continue
+            if not self._line_over and isinstance(effect.entry, _LINE_OVER):
+                self._line_over = True
+                if (words := self._last_words()) is not None:
+                    stamped.append(Line(self.entry(words), effect.durable))
+            stamped.append(Line(self.entry(effect.entry), effect.durable))
+        return stamped
 
     def entry(self, entry: Entry) -> StoredEntry:
         """The next entry of the journal."""
@@ -94,7 +106,9 @@ class CallJournal:
         except CallTakenError:
             raise
         except StoreError as exc:
-            log.error("the journal cannot be written: %s", exc, extra={"call_sid": self._call_sid})
+            log.error(
+                "the journal cannot be written: %s", exc, extra=named("store_journal_not_written", self._call_sid)
+            )
             self.unwritten += written
             return
         if self._stored is not None:

@@ -63,6 +63,7 @@ class Playback:
         self._count = 0
         self._line_free_at = 0.0
         self._quiet_since: float | None = None
+        self.underruns, self.underrun_ms = 0, 0.0  # times that an item ran dry while more of it was to come
 
     # ---- what was sent --------------------------------------------------------------------------------------------
 
@@ -76,6 +77,9 @@ class Playback:
         item = self._items[item_id]
         begins_at = max(now, self._line_free_at)
         if not item.stretches or begins_at > self._line_free_at:
+            if item.stretches:
+                self.underruns += 1
+                self.underrun_ms += (begins_at - self._line_free_at) * 1000
             item.stretches.append((begins_at, item.sent_ms))
         item.sent_ms += duration_ms
         self._line_free_at = begins_at + duration_ms / 1000

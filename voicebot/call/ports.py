@@ -387,6 +387,18 @@ ModelCommand = (
     | Analyse
 )
 
+
+@dataclass(frozen=True, slots=True)
+class CallerAudioQuality:
+    """How a caller's audio was, as far as it has come. `level_dbov` is None if nothing was to be heard."""
+
+    audio_ms: int
+    gaps: int
+    gap_ms: int
+    level_dbov: float | None
+    clipped: float
+
+
 # ---- the adapters -------------------------------------------------------------------------------------------------
 
 
@@ -396,6 +408,11 @@ class CallerLeg(Protocol):
     @property
     def audio_format(self) -> AudioFormat:
         """The format of payloads in both directions, which the model is asked to use."""
+        ...
+
+    @property
+    def quality(self) -> CallerAudioQuality | None:
+        """How the caller's audio was until now; None for a leg that does not measure it."""
         ...
 
     async def receive(self) -> Sequence[CallerEvent]:

@@ -20,20 +20,22 @@ from voicebot.engine.entries import EndedReason
 from voicebot.errors import CallTakenError, LegLostError, ModelUnavailableError
 from voicebot.flow.handlers import Handler
 from voicebot.flow.tools import Tool
+from voicebot.log_events import named
 from voicebot.store.contract import StoredEntry
 
 from .core import CallCore, Effect, Event, Finish, LetGo, ReconnectModel, SayWanted, Stage, StartTool
-from .entries import CallEnded, CallOpened
+from .entries import CallEnded, CallOpened, Entry, LineQuality
 from .handlers import CallHandlers
 from .journal import CallJournal, JournalStore, Line
 from .past import Past
-from .ports import AppendAudio, CallerLeft, CallerLeg, LegCommand, ModelCommand, ModelLeg, ModelLost
+from .ports import AppendAudio, CallerLeft, CallerLeg, ClearPlayback, LegCommand, ModelCommand, ModelLeg, ModelLost
 from .retry import retry_delay_s
 from .tool_run import run_tool
 from .wishes import Wishes
 
 log = logging.getLogger(__name__)
 
+MOST_BARGE_INS = 100  # whose delay is noted
 HELD_COMMANDS = 1500  # for a model that is not connected yet; audio past it is dropped, oldest first
 _LEG = get_args(LegCommand)
 _MODEL = get_args(ModelCommand)
@@ -55,6 +57,7 @@ class CallSession:
         handlers: Sequence[Handler] = (),
         wall: Callable[[], datetime],
         jitter: Callable[[], float] = lambda: 0.0,
+        told: Callable[[Entry, datetime], None] | None = None,
         stored: Callable[[StoredEntry], None] | None = None,
         claim_limit_s: float,
     ) -> None:
@@ -67,6 +70,7 @@ class CallSession:
             handlers: of the flow; `handlers.run` is to be run beside the session.
             wall: the time of day, aware UTC.
             jitter: a random number from 0 to 1, as `random.random`.
+            told: of every journal entry as it is decided; it must not wait.
             stored: told of every journal entry once the store has it; it must not wait.
             claim_limit_s: how long the call waits for the caller's leg after the webhook.
         """
@@ -85,11 +89,21 @@ class CallSession:
         self.handlers: CallHandlers | None = None
         if handlers:
             self.handlers = CallHandlers(handlers, call_sid=call_sid, engine=core.engine, wish=self._wishes.add)
-        told = self.handlers.told if self.handlers else None
-        self._journal = CallJournal(call_sid, store, wall, told, stored=stored, attempt=attempt, past=self._past)
+        self._journal = CallJournal(
+            call_sid,
+            store,
+            wall,
+            _both(told, self.handlers.told if self.handlers else None),
+            stored=stored,
+            attempt=attempt,
+            past=self._past,
+            last_words=self._line_quality,
+        )
         self._tasks: asyncio.TaskGroup | None = None
         self._leg: CallerLeg | None = None
         self._stream_sid = ""
+        self._barge_ins_ms: list[float] = []
+        self._clears: list[float] = []  # when what was decided came that has the line cleared, which is not done yet
         self._leg_came = asyncio.Event()
         self._reached: ModelLeg | None = None  # closed at the end, whatever happens
         self._model: ModelLeg | None = None  # the same, once it has what was held for it
@@ -199,7 +213,11 @@ class CallSession:
             async with asyncio.timeout(self._claim_limit_s):
                 await self._leg_came.wait()
         except TimeoutError:
-            log.warning("no stream came within %.0f s of the webhook", self._claim_limit_s, extra=self._line)
+            log.warning(
+                "no stream came within %.0f s of the webhook",
+                self._claim_limit_s,
+                extra=named("stream_never_came", self.call_sid),
+            )
         if self._leg is None:
             await self._perform(self.core.abandon(self._abandoned or self._without_leg, self._time()))
         else:
@@ -284,7 +302,7 @@ class CallSession:
                 return await self._connect_model()
             except ModelUnavailableError as exc:
                 tries += 1
-                log.warning("the model cannot be reached: %s", exc, extra=self._line)
+                log.warning("the model cannot be reached: %s", exc, extra=named("model_unreachable", self.call_sid))
                 delay_s = retry_delay_s(tries, retryable=exc.retryable, waiting=waiting, jitter=self._jitter())
                 if delay_s is None:
                     await self._take([ModelLost(exc.reason, exc.retryable)])
@@ -335,6 +353,8 @@ class CallSession:
         if len(effects) == 1 and type(effects[0]) is AppendAudio and self._model is not None and not self._performing:
             await self._pass_audio(self._model, effects[0])
         else:
+            if ClearPlayback in map(type, effects):
+                self._clears.append(now)
             await self._perform(effects)
 
     async def _pass_audio(self, model: ModelLeg, audio: AppendAudio) -> None:
@@ -412,10 +432,35 @@ class CallSession:
             return
         try:
             await self._leg.send(commands)
+            self._note_barge_ins()
         except LegLostError as exc:
             if self.core.stage is not Stage.ENDED:
-                log.warning("the caller's leg is lost: %s", exc, extra=self._line)
+                log.warning("the caller's leg is lost: %s", exc, extra=named("leg_lost", self.call_sid))
             self._pending += self._journal.stamped(self.core.handle(CallerLeft("lost"), self._time()))
+
+    def _note_barge_ins(self) -> None:
+        """Whatever was to be cleared is; effects are performed in order, so no clear is overtaken."""
+        if self._clears:
+            now, most = self._time(), MOST_BARGE_INS - len(self._barge_ins_ms)
+            self._barge_ins_ms += [round((now - came) * 1000, 2) for came in self._clears[: max(most, 0)]]
+            self._clears.clear()
+
+    def _line_quality(self) -> LineQuality | None:
+        """How the caller's line was; None if there was none, or none that can be measured."""
+        quality = self._leg.quality if self._leg is not None else None
+        if quality is None:
+            return None
+        playback = self.core.speaker.playback
+        return LineQuality(
+            quality.audio_ms,
+            quality.gaps,
+            quality.gap_ms,
+            quality.level_dbov,
+            quality.clipped,
+            playback.underruns,
+            round(playback.underrun_ms),
+            tuple(self._barge_ins_ms),
+        )
 
     async def _send_to_model(self, commands: Sequence[ModelCommand]) -> None:
         if self._model is not None:
@@ -440,6 +485,16 @@ class CallSession:
         )
         await self._take([*self._wishes.take(), finished])
 
-    @property
-    def _line(self) -> dict[str, str]:
-        return {"call_sid": self.call_sid}
+
+def _both(
+    first: Callable[[Entry, datetime], None] | None, second: Callable[[Entry, datetime], None] | None
+) -> Callable[[Entry, datetime], None] | None:
+    """Who is told of entries: one, the other, or both."""
+    if first is None or second is None:
+        return first or second
+
+    def both(entry: Entry, at: datetime) -> None:
+        first(entry, at)
+        second(entry, at)
+
+    return both

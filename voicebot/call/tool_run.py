@@ -16,6 +16,7 @@ from pydantic_core import from_json, to_json
 from voicebot.engine.events import ToolFinished
 from voicebot.errors import ToolError
 from voicebot.flow.tools import Tool, ToolContext, tool_output
+from voicebot.log_events import named
 
 from .author_code import NotRun, Raised, Returned, run_author_code
 from .core import StartTool
@@ -57,7 +58,7 @@ async def run_tool(
         run.close()
     if isinstance(outcome, Returned):
         return ToolFinished(wanted.call_id, outcome.value + run.complaint, ok=True, records=run.records)
-    log.warning("tool %s did not come back with a value: %s", tool.name, outcome, extra={"call_sid": call_sid})
+    log.warning("tool %s did not come back with a value: %s", tool.name, outcome, extra=named("tool_failed", call_sid))
     return _failed(tool.name, wanted.call_id, outcome)
 
 

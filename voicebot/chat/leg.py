@@ -16,6 +16,7 @@ class TypingLeg:
     """
 
     audio_format = AudioFormat.PCMU_8K
+    quality = None
 
     def __init__(self) -> None:
         self._events: list[CallerEvent] = []

@@ -25,6 +25,7 @@ _UNSEEN: tuple[type[Entry], ...] = (
     call_entries.TurnAnswered,
     call_entries.TokensSpent,
     call_entries.LineClosed,
+    call_entries.LineQuality,
     call_entries.CallEnded,
     engine_entries.CallerTurnTaken,
     engine_entries.StatementBegun,

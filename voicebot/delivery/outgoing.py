@@ -15,6 +15,7 @@ from voicebot.call.author_code import NotRun, Raised, Returned, run_author_code
 from voicebot.call.daemon_threads import DaemonThreads
 from voicebot.flow.model import Flow
 from voicebot.flow.receivers import Shape
+from voicebot.log_events import named
 from voicebot.store.contract import CallRecord, NewDelivery, StoredEntry
 
 from .events import CallHappening, Target, Targets, happening_of, happenings_of, webhook_id
@@ -98,7 +99,7 @@ async def _text(record: CallRecord, happening: CallHappening, target: Target, ta
         target.name,
         happening.event,
         note,
-        extra={"call_sid": record.call_sid},
+        extra=named("delivery_body_failed", record.call_sid),
     )
     return _standard(_noted(happening.body, note), url)
 

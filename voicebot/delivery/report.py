@@ -88,6 +88,7 @@ def fold_report(record: CallRecord, flow: Flow, journal: Sequence[StoredEntry]) 
         "transcript": list(_transcript(lines)),
         "transcript_url": None,
         "response_ms": _response_ms(lines),
+        "line": _line(lines),
         "tokens": _tokens(lines),
         "problems": list(_problems(lines)),
     }
@@ -126,6 +127,7 @@ def bare_report(record: CallRecord, flow: Flow | None, journal: Sequence[StoredE
         **{name: [] for name in lists},
         "transcript_url": None,
         "response_ms": None,
+        "line": None,
         "tokens": _tokens(()),
         "problems": [{"kind": "journal_damaged", "text": problem, "at": ended_at}],
     }
@@ -317,6 +319,30 @@ def _response_ms(lines: Sequence[_Line]) -> dict[str, Any] | None:
     return {"turns": len(waits), "median": round(median(waits)), "worst": waits[-1]}
 
 
+def _line(lines: Sequence[_Line]) -> dict[str, Any] | None:
+    """How the caller's line was, over all the streams that the call had; null for a call that had none."""
+    measured = [line.entry for line in lines if isinstance(line.entry, call_entries.LineQuality)]
+    if not measured:
+        return None
+    levels = [(one.level_dbov, one.caller_ms) for one in measured if one.level_dbov is not None]
+    caller_ms, weight = sum(one.caller_ms for one in measured), sum(ms for _, ms in levels)
+    barge_ins = sorted(ms for one in measured for ms in one.barge_ins_ms)
+    return {
+        "caller_ms": caller_ms,
+        "gaps": sum(one.gaps for one in measured),
+        "gap_ms": sum(one.gap_ms for one in measured),
+        "level_dbov": round(sum(level * ms for level, ms in levels) / weight, 1) if weight else None,
+        "clipped": round(sum(one.clipped * one.caller_ms for one in measured) / caller_ms, 4) if caller_ms else 0.0,
+        "underruns": sum(one.underruns for one in measured),
+        "underrun_ms": sum(one.underrun_ms for one in measured),
+        "barge_in_ms": {
+            "times": len(barge_ins),
+            "median": round(median(barge_ins), 2) if barge_ins else None,
+            "worst": barge_ins[-1] if barge_ins else None,
+        },
+    }
+
+
 def _tokens(lines: Sequence[_Line]) -> dict[str, int]:
     total = dict.fromkeys(call_entries.TokensSpent.__slots__, 0)
     for line in lines:
@@ -358,6 +384,7 @@ _TIME = {"type": "string", "format": "date-time"}
 _TIME_OR_NULL = {"anyOf": [_TIME, {"type": "null"}]}
 _TEXT_OR_NULL = {"type": ["string", "null"]}
 _COUNT = {"type": "integer", "minimum": 0}
+_MS_OR_NULL = {"type": ["number", "null"], "minimum": 0}
 
 
 def _object(properties: Mapping[str, Any], optional: Sequence[str] = ()) -> dict[str, Any]:
@@ -463,6 +490,20 @@ _FIXED: dict[str, Any] = {
     "transcript": {"anyOf": [{"type": "array", "items": _SAID}, {"type": "null"}]},
     "transcript_url": _TEXT_OR_NULL,
     "response_ms": {"anyOf": [_object({"turns": _COUNT, "median": _COUNT, "worst": _COUNT}), {"type": "null"}]},
+    "line": {
+        "anyOf": [
+            _object(
+                {
+                    **dict.fromkeys(("caller_ms", "gaps", "gap_ms"), _COUNT),
+                    "level_dbov": {"type": ["number", "null"], "maximum": 0},
+                    "clipped": {"type": "number", "minimum": 0, "maximum": 1},
+                    **dict.fromkeys(("underruns", "underrun_ms"), _COUNT),
+                    "barge_in_ms": _object({"times": _COUNT, "median": _MS_OR_NULL, "worst": _MS_OR_NULL}),
+                }
+            ),
+            {"type": "null"},
+        ]
+    },
     "tokens": _object(dict.fromkeys(call_entries.TokensSpent.__slots__, _COUNT)),
     "problems": {
         "type": "array",

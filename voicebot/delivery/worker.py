@@ -19,9 +19,12 @@ import contextlib
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 
 from voicebot.errors import DeliveryError, StoreError
+from voicebot.log_events import named
 from voicebot.store.contract import Delivery, Outbox
 
 from .schedule import next_attempt
@@ -33,6 +36,19 @@ Post = Callable[[Delivery], Awaitable[int]]
 LEASE_S = 30.0  # beyond the 15 s of a post and the time to record its outcome
 LOOK_AGAIN_S = 30.0  # a report of another process, which died before it delivered it, waits no longer than this
 STORE_RETRY_S = (0.5, 1.0, 2.0, 5.0, 10.0)
+
+
+AttemptResult = Literal["delivered", "failed", "dead", "disabled"]
+
+
+@dataclass(frozen=True, slots=True)
+class Attempted:
+    """A post is over. `failed`: it is tried again; `dead`: it is not; `disabled`: nothing more is sent to its URL."""
+
+    delivery: Delivery
+    began: datetime
+    ended: datetime
+    result: AttemptResult
 
 
 class DeliveryWorker:
@@ -47,6 +63,7 @@ class DeliveryWorker:
         *,
         parallel: int = 32,
         per_host: int = 4,
+        attempted: Callable[[Attempted], None] = lambda attempted: None,
     ) -> None:
         """Make a worker.
 
@@ -57,7 +74,9 @@ class DeliveryWorker:
             jitter: a random number from 0 to 1, as `random.random`.
             parallel: posts under way at once.
             per_host: of those to one host; a receiver that hangs leaves the rest to others.
+            attempted: told of each post that is over.
         """
+        self._attempted = attempted
         self._outbox, self._post, self._now, self._jitter = outbox, post, now, jitter
         self._parallel, self._per_host = parallel, per_host
         self._under_way: Counter[str] = Counter()
@@ -79,7 +98,9 @@ class DeliveryWorker:
                 except StoreError as exc:
                     pause_s = STORE_RETRY_S[min(failures, len(STORE_RETRY_S) - 1)]
                     failures += 1
-                    log.warning("deliveries wait %g s for the store: %s", pause_s, exc)
+                    log.warning(
+                        "deliveries wait %g s for the store: %s", pause_s, exc, extra=named("store_deliveries_wait")
+                    )
                 await self._rest(pause_s)
 
     async def _start_due(self, tasks: asyncio.TaskGroup) -> float:
@@ -110,10 +131,10 @@ class DeliveryWorker:
             await self._attempt(delivery)
         except StoreError as exc:
             log.warning(
-                "call %s: the outcome of delivery %s is not recorded, it will be made again: %s",
-                delivery.call_sid,
+                "the outcome of delivery %s is not recorded, it will be made again: %s",
                 delivery.webhook_id,
                 exc,
+                extra=named("store_outcome_not_recorded", delivery.call_sid),
             )
         finally:
             self._under_way -= Counter((delivery.host,))  # which forgets a host at zero
@@ -121,35 +142,47 @@ class DeliveryWorker:
 
     async def _attempt(self, delivery: Delivery) -> None:
         """One post and its record."""
+        began = self._now()
         try:
             status = await self._post(delivery)
         except DeliveryError as exc:
             if exc.throttle:
                 self._overloaded.add(delivery.host)
-            await self._record_failure(delivery, exc.reason, exc.retry_after_s, disable=exc.disable)
+            await self._record_failure(delivery, began, exc.reason, exc.retry_after_s, disable=exc.disable)
         except Exception as exc:  # a defect met by one body must not stop the deliveries of all others
-            log.exception("call %s: delivery %s failed unexpectedly", delivery.call_sid, delivery.webhook_id)
-            await self._record_failure(delivery, f"failed unexpectedly: {type(exc).__name__}")
+            log.exception(
+                "delivery %s failed unexpectedly", delivery.webhook_id, extra=named("delivery_broke", delivery.call_sid)
+            )
+            await self._record_failure(delivery, began, f"failed unexpectedly: {type(exc).__name__}")
         else:
             self._overloaded.discard(delivery.host)
+            self._attempted(Attempted(delivery, began, self._now(), "delivered"))
             await self._outbox.delivered(delivery.webhook_id, self._now(), status)
-            log.info("call %s: delivery %s accepted", delivery.call_sid, delivery.webhook_id)
+            log.info("delivery %s accepted", delivery.webhook_id, extra=named("delivery_accepted", delivery.call_sid))
 
     async def _record_failure(
-        self, delivery: Delivery, reason: str, retry_after_s: float | None = None, *, disable: bool = False
+        self,
+        delivery: Delivery,
+        began: datetime,
+        reason: str,
+        retry_after_s: float | None = None,
+        *,
+        disable: bool = False,
     ) -> None:
         now = self._now()
         next_at = None if disable else next_attempt(delivery.attempt, now, self._jitter(), retry_after_s)
+        result: AttemptResult = "failed" if next_at else "disabled" if disable else "dead"
+        self._attempted(Attempted(delivery, began, now, result))
         level = logging.WARNING if next_at else logging.ERROR
         fate = f"next attempt at {next_at:%F %T}" if next_at else "its URL is disabled" if disable else "given up"
         log.log(
             level,
-            "call %s: delivery %s, attempt %d: %s; %s",
-            delivery.call_sid,
+            "delivery %s, attempt %d: %s; %s",
             delivery.webhook_id,
             delivery.attempt,
             reason,
             fate,
+            extra=named("delivery_failed" if next_at else "delivery_dead", delivery.call_sid),
         )
         await self._outbox.failed(
             delivery.webhook_id, now, reason, attempt=delivery.attempt, next_at=next_at, disable=disable
@@ -160,4 +193,5 @@ class DeliveryWorker:
                 "again: voicebot deliveries retry %s",
                 delivery.host,
                 delivery.webhook_id,
+                extra=named("receiver_disabled", delivery.call_sid),
             )

@@ -17,6 +17,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketExce
 
 from voicebot.call.ports import AppendAudio, ModelCommand, ModelEvent, ModelLost
 from voicebot.errors import ModelUnavailableError, RealtimeEventError
+from voicebot.log_events import named
 
 from .conversation import FATAL_CODES, Conversation
 from .endpoint import endpoint
@@ -172,7 +173,9 @@ class RealtimeLeg:
     def _skip(self, exc: RealtimeEventError) -> list[ModelEvent]:
         self._malformed += 1
         if self._malformed == 1:
-            log.warning("call %s: skipped a malformed event of the model: %s", self._call_sid, exc)
+            log.warning(
+                "skipped a malformed event of the model: %s", exc, extra=named("model_malformed", self._call_sid)
+            )
         if self._malformed < _MAX_MALFORMED:
             return []
         self._give_up("too many malformed events")
@@ -227,18 +230,18 @@ class RealtimeLeg:
     def _note_end(self, events: Sequence[ModelEvent]) -> None:
         if events and isinstance(events[-1], ModelLost):
             self._lost = events[-1]
-            log.info("call %s: the model is gone: %s", self._call_sid, self._lost.reason)
+            log.info("the model is gone: %s", self._lost.reason, extra=named("model_gone", self._call_sid))
 
     def _log_diagnostics(self) -> None:
         for diagnostic in self._conversation.diagnostics():
             error = diagnostic.error
             log.log(
                 logging.INFO if diagnostic.expected else logging.WARNING,
-                "call %s: the model reports %s (param %s, event %s)",
-                self._call_sid,
+                "the model reports %s (param %s, event %s)",
                 error.reason,
                 error.param,
                 error.event_id,
+                extra=named("model_reports", self._call_sid),
             )
 
 

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 import aiohttp
 from aiohttp import web
 
+from voicebot import __version__
 from voicebot.audio.formats import AudioFormat
 from voicebot.delivery.events import Target, Targets
 from voicebot.delivery.guard import AddressGuard
@@ -18,6 +19,9 @@ from voicebot.delivery.keys import Keyring
 from voicebot.delivery.post import WebhookPost
 from voicebot.delivery.worker import DeliveryWorker
 from voicebot.flow.loader import FlowShelf, load_folder
+from voicebot.log_events import named
+from voicebot.observe.prices import price_of
+from voicebot.observe.tracing import Tracing, otlp_tracing
 from voicebot.settings import Settings, stream_secret
 from voicebot.store.opening import open_store
 from voicebot.telephony.rest import TwilioRest
@@ -25,9 +29,12 @@ from voicebot.telephony.signatures import SignatureChecker
 
 from .instance import new_owner
 from .lifecycle import Calls, ModelAccess, in_background
+from .metrics_routes import MetricsRoutes
+from .observing import Observing
 from .passing import Passing
 from .reporting import Reporter
 from .retention import keep_erasing
+from .siblings import Siblings
 from .status_routes import StatusRoutes
 from .twilio_routes import AFTER_PATH, TwilioRoutes
 from .watch import Watch
@@ -61,6 +68,9 @@ async def create_app(
     *,
     shelf: FlowShelf | Callable[[], FlowShelf] | None = None,
     wall: Callable[[], datetime] = utc_now,
+    siblings: Siblings | None = None,
+    tracing: Tracing | None = None,
+    loop_lag: Callable[[], float] = lambda: 0.0,
 ) -> web.Application:
     """Put an application together; its store is open and its flows are loaded on return.
 
@@ -68,6 +78,9 @@ async def create_app(
         settings: everything the operator chose.
         shelf: flows to use instead of those in the settings' folder; or what gives them anew for each call.
         wall: the time of day, aware UTC.
+        siblings: the other workers of this machine.
+        tracing: where spans go, instead of where the settings say.
+        loop_lag: by how much the event loop is late now (s).
 
     Raises:
         SettingsError: a setting is missing.
@@ -78,18 +91,30 @@ async def create_app(
     current = _shelf_of(shelf, settings)
     flows = current()
     for problem in flows.problems:
-        log.error("a flow was not loaded: %s", problem)
+        log.error("a flow was not loaded: %s", problem, extra=named("flow_not_loaded"))
     for unknown in sorted({settings.default_flow, *settings.numbers.values()} - {"", *flows.flows}):
-        log.error("VOICEBOT_NUMBERS or VOICEBOT_DEFAULT_FLOW names %r, and no such flow is loaded", unknown)
+        log.error(
+            "VOICEBOT_NUMBERS or VOICEBOT_DEFAULT_FLOW names %r, and no such flow is loaded",
+            unknown,
+            extra=named("flow_unknown"),
+        )
     keys = keyring(settings)
     keys.require((name, loaded.flow) for name, loaded in flows.flows.items())
+    if tracing is None and settings.otlp_endpoint:
+        tracing = otlp_tracing(settings.otlp_endpoint, settings.otel_service, __version__)
+    observing = Observing(
+        price=price_of(settings.model, settings.prices),
+        tracing=tracing,
+        worker=siblings.number if siblings is not None else None,
+        loop_lag=loop_lag,
+    )
     secret = stream_secret(settings)
     store = await open_store(settings.store)
     vendor = aiohttp.ClientSession()
     post = WebhookPost(AddressGuard(settings.allowed_addresses), keys, wall)
-    worker = DeliveryWorker(store, post, wall, random.random)
+    worker = DeliveryWorker(store, post, wall, random.random, attempted=observing.delivered)
     audio_format = AudioFormat(settings.codec)
-    reporter = Reporter(store, _targets(settings), current, wall, worker.wake)
+    reporter = Reporter(store, _targets(settings), current, wall, worker.wake, observing.reported)
     calls = Calls(
         owner=new_owner(settings.instance),
         store=store,
@@ -104,6 +129,7 @@ async def create_app(
         reporter=reporter,
         max_calls=settings.max_calls,
         wall=wall,
+        observer=observing,
     )
     tokens = [one.get_secret_value() for one in settings.twilio_auth_tokens]
     account = settings.twilio_account_sid
@@ -122,11 +148,18 @@ async def create_app(
         default_flow=settings.default_flow,
         wall=wall,
         others=watch.others,
+        refused=observing.refused,
     )
     status = StatusRoutes(calls=calls, store=store, api_token=settings.api_token.get_secret_value())
+    metrics = MetricsRoutes(
+        observing, calls, store, wall, siblings=siblings, api_token=settings.api_token.get_secret_value()
+    )
 
     async def work(app: web.Application) -> AsyncIterator[None]:
+        observing.begin()
         async with AsyncExitStack() as running:
+            if siblings is not None:
+                await running.enter_async_context(siblings.answering(lambda: observing.own_text(calls, store)))
             await running.enter_async_context(in_background(worker.run(), name="delivery"))
             await running.enter_async_context(in_background(watch.run(), name="watch"))
             if settings.retention_days:
@@ -137,14 +170,15 @@ async def create_app(
         await post.close()
         await vendor.close()
         await store.close()
+        await observing.close()
 
     async def end_calls(app: web.Application) -> None:
         # Whoever serves lets them finish before: by now aiohttp drops what their sockets receive.
         await calls.end()
 
-    app = web.Application(client_max_size=MAX_BODY_BYTES)
+    app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[observing.middleware])
     app[CALLS], app[WATCH] = calls, watch
-    app.add_routes([*twilio.routes(), *status.routes()])
+    app.add_routes([*twilio.routes(), *status.routes(), *metrics.routes()])
     app.cleanup_ctx.append(work)
     app.on_shutdown.append(end_calls)
     return app

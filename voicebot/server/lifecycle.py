@@ -14,11 +14,12 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
+from typing import Protocol
 
 from voicebot.audio.formats import AudioFormat
 from voicebot.call.clips import ClipCache
 from voicebot.call.core import CallCore
-from voicebot.call.entries import CallOpened
+from voicebot.call.entries import CallOpened, Entry
 from voicebot.call.past import Past, read_past
 from voicebot.call.ports import ModelLeg
 from voicebot.call.session import CallSession
@@ -30,6 +31,8 @@ from voicebot.errors import CallTakenError, ModelUnavailableError, StoreError
 from voicebot.flow.loader import FlowShelf, LoadedFlow
 from voicebot.flow.model import Flow
 from voicebot.flow.tools import Tool
+from voicebot.log_events import named
+from voicebot.observe.context import current_call, work_for
 from voicebot.realtime.gate import Gate
 from voicebot.realtime.leg import connect
 from voicebot.realtime.session import SessionConfig
@@ -60,6 +63,18 @@ class ModelAccess:
     gate: Gate = field(default_factory=Gate)
 
 
+class CallObserver(Protocol):
+    """Sees what happens in calls, and never waits."""
+
+    def of_call(self, record: CallRecord) -> Callable[[Entry, datetime], None]:
+        """What is to be told of every entry of a call at work here, as it is decided."""
+        ...
+
+    def let_go(self, record: CallRecord, at: datetime) -> None:
+        """The call is not at work here any more."""
+        ...
+
+
 class Calls:
     """Every call at work in this process."""
 
@@ -73,6 +88,7 @@ class Calls:
         reporter: Reporter,
         max_calls: int,
         wall: Callable[[], datetime],
+        observer: CallObserver | None = None,
     ) -> None:
         """
         Args:
@@ -80,7 +96,9 @@ class Calls:
             shelf: the flows as they are now.
             max_calls: unfinished ones at most, over all instances.
             wall: the time of day, aware UTC.
+            observer: sees what happens in calls.
         """
+        self._observer = observer
         self._store, self._access, self._shelf, self._reporter = store, access, shelf, reporter
         self.owner, self.max_calls, self._wall = owner, max_calls, wall
         self._clips = ClipCache(rendered=self._keep_clip)
@@ -151,7 +169,7 @@ class Calls:
             return self.open(record, self._shelf().get(record.flow_name))
         opened = past.opened
         loaded = revive(opened.flow, opened.flow_version, opened.flow_document, self._shelf())
-        log.info("going on with the call, as number %d", record.attempt, extra={"call_sid": record.call_sid})
+        log.info("going on with the call, as number %d", record.attempt, extra=named("call_resumed", record.call_sid))
         return self._begin(record, loaded, past)
 
     def _begin(self, record: CallRecord, loaded: LoadedFlow, begins: CallOpened | Past) -> CallSession:
@@ -176,6 +194,7 @@ class Calls:
             handlers=flow.handlers,
             wall=self._wall,
             jitter=random.random,
+            told=self._observer.of_call(record) if self._observer is not None else None,
             stored=partial(self._stored, record, loaded),
             claim_limit_s=CLAIM_LIMIT_S,
         )
@@ -183,9 +202,9 @@ class Calls:
             before.taken()
         self._will_not_return(record.call_sid)
         self._sessions[record.call_sid] = session
-        self._keep(self._live(session, record, loaded), f"call {record.call_sid}", _UNREPORTED)
+        self._keep(self._live(session, record, loaded), "call", record.call_sid, _UNREPORTED)
         if session.handlers is not None:  # a task of their own: neither the call nor its report waits for them
-            self._keep(session.handlers.run(), f"handlers {record.call_sid}", "the handlers of a call broke")
+            self._keep(session.handlers.run(), "handlers", record.call_sid, "the handlers of a call broke")
         return session
 
     def _connector(self, call_sid: str, loaded: LoadedFlow) -> Callable[[], Coroutine[object, object, ModelLeg]]:
@@ -221,13 +240,19 @@ class Calls:
 
     # ---- the life of a call here ------------------------------------------------------------------------------------
 
-    def _keep(self, work: Coroutine[object, object, None], name: str, when_broken: str) -> None:
+    def _keep(self, work: Coroutine[object, object, None], what: str, of: str, when_broken: str) -> None:
+        """Have a task do this. `of`: the CallSid that it works for."""
+
         def forget(task: asyncio.Task[None]) -> None:
             self._tasks.discard(task)
             if not task.cancelled() and (error := task.exception()) is not None:
-                log.error("%s", when_broken, exc_info=error)
+                log.error("%s", when_broken, exc_info=error, extra=named("task_broke", of))
 
-        task = asyncio.create_task(work, name=name)
+        async def worked() -> None:
+            work_for(of)
+            await work
+
+        task = asyncio.create_task(worked(), name=f"{what} {of}")
         self._tasks.add(task)
         task.add_done_callback(forget)
 
@@ -239,14 +264,16 @@ class Calls:
         except* CallTakenError:
             taken = True
         except* Exception:
-            log.exception("the call broke", extra={"call_sid": record.call_sid})
+            log.exception("the call broke", extra=named("call_broke", record.call_sid))
             session.failed()
         finally:
             if session.handlers is not None:
                 session.handlers.leave()
+            if self._observer is not None:
+                self._observer.let_go(record, self._wall())
             try:
                 if taken:
-                    log.info("the call is in other hands", extra={"call_sid": record.call_sid})
+                    log.info("the call is in other hands", extra=named("call_in_other_hands", record.call_sid))
                 elif session.let_go:
                     self._forget(session)
                     reason = session.core.reason or "connection_lost"
@@ -259,7 +286,7 @@ class Calls:
     def _stored(self, record: CallRecord, loaded: LoadedFlow, entry: StoredEntry) -> None:
         if self._reporter.tells_of(loaded.flow, entry):
             telling = self._reporter.tell(record, loaded.flow, entry)
-            self._keep(telling, f"tell {record.call_sid}", "receivers could not be told of a call")
+            self._keep(telling, "tell", record.call_sid, "receivers could not be told of a call")
 
     def _forget(self, session: CallSession) -> None:
         if self._sessions.get(session.call_sid) is session:
@@ -303,7 +330,7 @@ class Calls:
             else:
                 await self._await_return(record, reason, None)
 
-        self._keep(conclude(), f"conclude {record.call_sid}", _UNREPORTED)
+        self._keep(conclude(), "conclude", record.call_sid, _UNREPORTED)
 
     def line_over(self, call_sid: str) -> None:
         """The phone line says that the call is over."""
@@ -330,9 +357,9 @@ class Calls:
             try:
                 await self._store.keep_clip(key, payload)
             except StoreError as exc:
-                log.warning("a clip cannot be kept: %s", exc)
+                log.warning("a clip cannot be kept: %s", exc, extra=named("store_clip_not_kept"))
 
-        self._keep(keep(), f"clip {key}", "a clip could not be kept")
+        self._keep(keep(), "clip", current_call(), "a clip could not be kept")
 
     # ---- the end ----------------------------------------------------------------------------------------------------
 
@@ -372,7 +399,7 @@ async def in_background(work: Coroutine[object, object, None], *, name: str) -> 
         task.cancel()
         await asyncio.wait([task])
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("%s ended by itself", name, exc_info=error)
+            log.error("%s ended by itself", name, exc_info=error, extra=named("background_work_ended"))
 
 
 ENDED_BADLY: frozenset[EndedReason] = frozenset({"model_failed", "error", "never_connected", "shutdown"})

@@ -21,6 +21,7 @@ from voicebot.errors import CallTakenError, StoreError
 from voicebot.flow.loader import FlowShelf
 from voicebot.flow.model import Flow
 from voicebot.flow.ways_out import Transfer
+from voicebot.log_events import named
 from voicebot.store.contract import CallRecord, Store, StoredEntry
 from voicebot.telephony import twiml
 
@@ -113,7 +114,12 @@ class Passing:
             if not _is_open(past, number):
                 return self._standing(taken, past)
             result = _result(past.passings[number - 1].on, form)
-            log.info("the caller was passed on: %s, %s", past.passings[-1].on.to, result.status, extra=_line(taken))
+            log.info(
+                "the caller was passed on: %s, %s",
+                past.passings[-1].on.to,
+                result.status,
+                extra=named("call_passed_on", taken.call_sid),
+            )
             try:
                 if not (result.done or form.get("CallStatus") in _OVER) and self._flow(past).fallback[number:]:
                     return await self._pass_on(taken, past, [result])
@@ -131,7 +137,7 @@ class Passing:
                 return
             past = await self._past(call_sid)
         except StoreError as exc:
-            log.warning("the end of the call is seen later: %s", exc, extra={"call_sid": call_sid})
+            log.warning("the end of the call is seen later: %s", exc, extra=named("store_end_seen_later", call_sid))
             return
         if past.awaited is not None:
             self._calls.conclude(record, fitting_reason(past), at_once=False)
@@ -233,7 +239,3 @@ def _result(on: PassedOn, form: Mapping[str, str]) -> PassingEnded:
 
 def _whole(text: str | None) -> int | None:
     return int(text) if text is not None and re.fullmatch(r"[0-9]{1,6}", text) else None
-
-
-def _line(record: CallRecord) -> dict[str, str]:
-    return {"call_sid": record.call_sid}

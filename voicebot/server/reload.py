@@ -14,6 +14,7 @@ from aiohttp import web
 
 from voicebot.errors import FlowError
 from voicebot.flow.loader import FlowShelf, flow_files, load_folder
+from voicebot.log_events import named
 
 from .lifecycle import in_background
 
@@ -79,13 +80,15 @@ class FollowedShelf:
             fresh = await asyncio.to_thread(load_folder, self._folder)
             names = {path.stem for path in flow_files(self._folder)}
         except FlowError as exc:
-            log.error("the flows stay as they were: %s", exc)
+            log.error("the flows stay as they were: %s", exc, extra=named("flows_not_reloaded"))
             return
         running, self._shelf = self._shelf, joined(self._shelf, fresh, names)
         for problem in fresh.problems:
-            log.error("a flow was not loaded, and stays as it was: %s", problem)
+            log.error("a flow was not loaded, and stays as it was: %s", problem, extra=named("flow_not_loaded"))
         for name, loaded in self._shelf.flows.items():
             if name not in running.flows or running.flows[name].version != loaded.version:
-                log.info("flow %s is version %s from the next call on", name, loaded.version)
+                log.info(
+                    "flow %s is version %s from the next call on", name, loaded.version, extra=named("flows_reloaded")
+                )
         for name in running.flows.keys() - self._shelf.flows.keys():
-            log.info("flow %s is gone", name)
+            log.info("flow %s is gone", name, extra=named("flows_reloaded"))

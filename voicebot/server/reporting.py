@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import chain, repeat
 from typing import Any
@@ -18,6 +18,7 @@ from voicebot.engine.entries import EndedReason
 from voicebot.errors import CallTakenError, FlowError, JournalError, StoreError
 from voicebot.flow.loader import FlowShelf
 from voicebot.flow.model import Flow
+from voicebot.log_events import named
 from voicebot.store.contract import CallRecord, Store, StoredEntry
 
 from .revival import revive
@@ -37,6 +38,7 @@ class Reporter:
         shelf: Callable[[], FlowShelf],
         wall: Callable[[], datetime],
         reported: Callable[[], None],
+        ended: Callable[[Mapping[str, Any]], None] = lambda report: None,
     ) -> None:
         """
         Args:
@@ -44,7 +46,9 @@ class Reporter:
             shelf: the flows as they are now.
             wall: the time of day, aware UTC.
             reported: called when a report was written.
+            ended: told of every report that was written here.
         """
+        self._has_ended = ended
         self._store, self._targets, self._shelf, self._wall, self._reported = store, targets, shelf, wall, reported
 
     async def report(
@@ -67,10 +71,14 @@ class Reporter:
             try:
                 return await self._write(record, reason, flow, unwritten)
             except CallTakenError:
-                log.info("others go on with the call, or have ended it", extra={"call_sid": record.call_sid})
+                log.info(
+                    "others go on with the call, or have ended it", extra=named("call_in_other_hands", record.call_sid)
+                )
                 return False
             except StoreError as exc:
-                log.error("the report cannot be written: %s", exc, extra={"call_sid": record.call_sid})
+                log.error(
+                    "the report cannot be written: %s", exc, extra=named("store_report_not_written", record.call_sid)
+                )
                 await asyncio.sleep(delay_s)
         return False
 
@@ -95,8 +103,9 @@ class Reporter:
             last_entries=missing,
         )
         if written:
-            log.info("call ended: %s", report["data"]["ended_reason"], extra={"call_sid": record.call_sid})
+            log.info("call ended: %s", report["data"]["ended_reason"], extra=named("call_ended", record.call_sid))
             self._reported()
+            self._has_ended(report)
         return written
 
     def _ended(self, journal: Sequence[StoredEntry], reason: EndedReason) -> StoredEntry:
@@ -119,7 +128,9 @@ class Reporter:
                 flow = self._flow(record, journal)
             return flow, fold_report(record, flow, journal)
         except (JournalError, FlowError) as exc:
-            log.error("the journal does not fold into a report: %s", exc, extra={"call_sid": record.call_sid})
+            log.error(
+                "the journal does not fold into a report: %s", exc, extra=named("report_incomplete", record.call_sid)
+            )
             return flow, bare_report(record, flow, journal, str(exc))
 
     def _flow(self, record: CallRecord, journal: Sequence[StoredEntry]) -> Flow:
@@ -142,7 +153,7 @@ class Reporter:
             fresh = await fresh_deliveries(record, flow, entry, self._targets)
             await self._store.enqueue(record.call_sid, fresh, self._wall())
         except StoreError as exc:
-            log.warning("receivers are told later: %s", exc, extra={"call_sid": record.call_sid})
+            log.warning("receivers are told later: %s", exc, extra=named("store_receivers_told_later", record.call_sid))
         else:
             self._reported()
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from voicebot.errors import StoreError
+from voicebot.log_events import named
 from voicebot.store.contract import Store
 
 log = logging.getLogger(__name__)
@@ -22,10 +23,10 @@ async def keep_erasing(store: Store, days: float, wall: Callable[[], datetime]) 
         try:
             erased = await _erase(store, wall() - timedelta(days=days))
         except StoreError as exc:
-            log.warning("old calls are erased later: %s", exc)
+            log.warning("old calls are erased later: %s", exc, extra=named("store_erasing_later"))
         else:
             if erased:
-                log.info("%d calls older than %g days were erased", erased, days)
+                log.info("%d calls older than %g days were erased", erased, days, extra=named("calls_erased"))
         await asyncio.sleep(EVERY_S)
 
 

@@ -15,11 +15,13 @@ from aiohttp import web
 
 from voicebot.errors import FlowError
 from voicebot.flow.loader import FlowShelf, load_folder
+from voicebot.log_events import named
 from voicebot.settings import Settings
 
 from .app import CALLS, WATCH, create_app
 from .logs import configure_logging
 from .reload import FollowedShelf
+from .siblings import Siblings
 from .sockets import BACKLOG, listen
 from .stopping import StopRequests
 
@@ -38,7 +40,7 @@ def run_server(settings: Settings, host: str, port: int, *, reload: bool = False
     Raises:
         VoicebotError: the settings, the flows or the store do not allow a start, or the port is taken.
     """
-    configure_logging()
+    configure_logging(settings.log, secrets=settings.secret_texts)
     _run(_serve(settings, lambda: listen(host, port), reload=reload))
 
 
@@ -48,19 +50,23 @@ def run_worker(settings: Settings, place: Place) -> None:
     Raises:
         VoicebotError: the settings, the flows or the store do not allow a start.
     """
-    configure_logging(place.number)
-    named = settings.model_copy(update={"instance": worker_name(settings.instance, place.number)})
-    _run(_serve(named, lambda: [*place.shared, *place.own], place.link))
+    configure_logging(settings.log, secrets=settings.secret_texts, worker=place.number)
+    ours = settings.model_copy(update={"instance": worker_name(settings.instance, place.number)})
+    _run(_serve(ours, lambda: [*place.shared, *place.own], place.link, Siblings(place.meeting, place.number)))
 
 
 @dataclass(frozen=True)
 class Place:
-    """What a worker has from its supervisor: its number, the sockets it listens on, and one that the two share."""
+    """What a worker has from its supervisor: its number, the sockets it listens on, and one that the two share.
+
+    `meeting` is a folder where the workers tell each other their metrics.
+    """
 
     number: int
     shared: Sequence[socket.socket]
     own: Sequence[socket.socket]
     link: socket.socket
+    meeting: Path
 
 
 def worker_name(instance: str, number: int) -> str:
@@ -91,6 +97,7 @@ async def _serve(
     settings: Settings,
     opened: Callable[[], Sequence[socket.socket]],
     supervisor: socket.socket | None = None,
+    siblings: Siblings | None = None,
     *,
     reload: bool = False,
 ) -> None:
@@ -98,11 +105,12 @@ async def _serve(
     Args:
         opened: gives the sockets to listen on, the one that the public reaches first.
         supervisor: told when the server answers, and heard when it is to stop.
+        siblings: the other workers of this machine.
     """
     settings.require_serving()
     shelf = _loaded(settings.flows)
     followed = FollowedShelf(settings.flows, shelf) if reload else None
-    app = await create_app(settings, shelf=followed or shelf)
+    app = await create_app(settings, shelf=followed or shelf, siblings=siblings)
     if followed is not None:
         app.cleanup_ctx.append(followed.followed)
     runner = make_runner(app)
@@ -123,10 +131,12 @@ async def _serve(
 
 def _say_where(runner: web.AppRunner, settings: Settings) -> None:
     (host, port, *_), *others = runner.addresses
-    log.info("listening on http://%s:%s, known to Twilio as %s", host, port, settings.public_url)
+    log.info(
+        "listening on http://%s:%s, known to Twilio as %s", host, port, settings.public_url, extra=named("serving")
+    )
     if settings.instance:
         alone = sorted({other[1] for other in others} - {port}) or [port]
-        log.info("streams named %s are taken on port %s", settings.instance, alone[0])
+        log.info("streams named %s are taken on port %s", settings.instance, alone[0], extra=named("serving_streams"))
 
 
 def make_runner(app: web.Application) -> web.AppRunner:
@@ -145,14 +155,18 @@ async def _finish_calls(runner: web.AppRunner, limit_s: float, requests: StopReq
     calls, watch = runner.app[CALLS], runner.app[WATCH]
     calls.accepting = False
     await watch.take_no_more()
-    log.info("stopping: no new calls; %d at work; a second signal ends them at once", calls.count)
+    log.info(
+        "stopping: no new calls; %d at work; a second signal ends them at once", calls.count, extra=named("stopping")
+    )
     last_words_s = AFTERMATH_S if calls.count else 0.0
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(limit_s) as limit:
             requests.on_second(lambda: limit.reschedule(0.0))
             await calls.finished()
     if calls.at_work and (others := await watch.others()):
-        log.info("%d calls go on in %s", len(calls.at_work), ", ".join(sorted(others)))
+        log.info(
+            "%d calls go on in %s", len(calls.at_work), ", ".join(sorted(others)), extra=named("calls_go_on_elsewhere")
+        )
         for site in list(runner.sites):  # what comes now is for the others
             await site.stop()
         await calls.hand_over()

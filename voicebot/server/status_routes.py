@@ -8,6 +8,7 @@ import logging
 from aiohttp import web
 
 from voicebot.errors import StoreError
+from voicebot.log_events import named
 from voicebot.store.contract import Store
 
 from .lifecycle import Calls
@@ -53,7 +54,7 @@ class StatusRoutes:
         try:
             report = await self._store.report(request.match_info["call_sid"])
         except StoreError as exc:
-            log.error("a report cannot be read: %s", exc)
+            log.error("a report cannot be read: %s", exc, extra=named("store_report_not_read"))
             raise web.HTTPServiceUnavailable(text="the store does not answer; try again") from exc
         if report is None:
             raise web.HTTPNotFound(text="no report of this call; it is unknown or still going on")

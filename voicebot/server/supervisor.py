@@ -19,11 +19,13 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from voicebot.errors import SettingsError
+from voicebot.log_events import named
 
 from . import sockets
 from .crew import AskToStop, Crew, Effect, Stage, StartWorker, TerminateWorker
@@ -36,18 +38,28 @@ REQUEST = b"s"  # supervisor to worker: stop
 _CANNOT_START = 2
 
 
-def supervise(host: str, port: int, workers: int) -> int:
+def supervise(host: str, port: int, workers: int, *, log_form: str = "auto") -> int:
     """Serve with several processes until SIGTERM or SIGINT, and return the exit code of the whole.
 
     The first signal lets the workers finish their calls, the second one ends the calls.
 
     Raises:
-        SettingsError: a port cannot be had: `port`, or one of those after it, one for each worker.
+        SettingsError: a port cannot be had: `port`, or one of those after it, one for each worker; or no folder for
+            their sockets.
     """
-    configure_logging()
+    configure_logging(log_form)
     shared, *own = sockets.listen_in_row(host, port, workers + 1)
-    with _Signals() as signals:
-        return _Supervisor(host, shared, own, signals).run()
+    with _Signals() as signals, _meeting() as meeting:
+        return _Supervisor(host, shared, own, signals, meeting).run()
+
+
+def _meeting() -> tempfile.TemporaryDirectory[str]:
+    """A folder that only we can enter, where the workers tell each other their metrics."""
+    try:
+        return tempfile.TemporaryDirectory(prefix="voicebot-", ignore_cleanup_errors=True)
+    except OSError as exc:
+        problem = f"no folder for the workers' sockets can be made: {exc.strerror}"
+        raise SettingsError("TMPDIR", problem, "Name a folder that can be written to.") from exc
 
 
 def command() -> list[str]:
@@ -95,13 +107,20 @@ class _Supervisor:
     """The processes of a crew."""
 
     def __init__(
-        self, host: str, shared: list[socket.socket], own: Sequence[list[socket.socket]], signals: _Signals
+        self,
+        host: str,
+        shared: list[socket.socket],
+        own: Sequence[list[socket.socket]],
+        signals: _Signals,
+        meeting: str,
     ) -> None:
         """
         Args:
             shared: what all workers listen on.
             own: what each of them listens on besides.
+            meeting: a folder where they tell each other their metrics.
         """
+        self._meeting = meeting
         self._host, self._shared, self._signals = host, shared, signals
         self._port = int(shared[0].getsockname()[1])
         self._own = dict(enumerate(own, 1))  # until the worker is started
@@ -146,13 +165,23 @@ class _Supervisor:
         if READY in heard:
             self._perform(self._crew.on_ready(number, time.monotonic()))
             if self._crew.stage is Stage.SERVING:
-                log.info("%d of %d workers answer on port %d", self._crew.answering, self._crew.size, self._port)
+                log.info(
+                    "%d of %d workers answer on port %d",
+                    self._crew.answering,
+                    self._crew.size,
+                    self._port,
+                    extra=named("workers_answering"),
+                )
         elif not heard and link in self._selector.get_map():
             self._selector.unregister(link)
 
     def _stop(self) -> None:
         again = self._crew.stage is Stage.STOPPING
-        log.info("stopping: %s", "the calls are ended" if again else "no new calls; a second signal ends those at work")
+        log.info(
+            "stopping: %s",
+            "the calls are ended" if again else "no new calls; a second signal ends those at work",
+            extra=named("stopping"),
+        )
         self._perform(self._crew.on_stop())
 
     def _bury(self) -> None:
@@ -172,13 +201,19 @@ class _Supervisor:
         effects = self._crew.on_died(number, returned, now)
         pause_s = self._crew.pause_s(number, now)
         if stage is Stage.STOPPING:
-            log.info("worker %d has ended: %s", number, _end(returned))
+            log.info("worker %d has ended: %s", number, _end(returned), extra=named("worker_ended"))
         elif self._crew.stage is Stage.STOPPING:
-            log.error("worker %d could not start: %s", number, _end(returned))
+            log.error("worker %d could not start: %s", number, _end(returned), extra=named("worker_not_started"))
         elif pause_s:
-            log.error("worker %d has died: %s; it is started again in %.0f s", number, _end(returned), pause_s)
+            log.error(
+                "worker %d has died: %s; it is started again in %.0f s",
+                number,
+                _end(returned),
+                pause_s,
+                extra=named("worker_died"),
+            )
         else:
-            log.error("worker %d has died: %s", number, _end(returned))
+            log.error("worker %d has died: %s", number, _end(returned), extra=named("worker_died"))
         self._perform(effects)
 
     def _perform(self, effects: Sequence[Effect]) -> None:
@@ -196,17 +231,22 @@ class _Supervisor:
         try:
             worker.link.send(REQUEST)
         except OSError as exc:  # it is about to end by itself
-            log.info("process %d is not reached any more: %s", worker.process.pid, exc.strerror)
+            log.info(
+                "process %d is not reached any more: %s",
+                worker.process.pid,
+                exc.strerror,
+                extra=named("worker_unreachable"),
+            )
 
     def _start(self, number: int) -> None:
         try:
             self._workers[number] = worker = self._started(number)
         except (OSError, SettingsError) as exc:
-            log.error("worker %d: %s", number, exc)
+            log.error("worker %d: %s", number, exc, extra=named("worker_not_started"))
             self._unstarted.append(number)
             return
         self._selector.register(worker.link, selectors.EVENT_READ, number)
-        log.info("worker %d is process %d", number, worker.process.pid)
+        log.info("worker %d is process %d", number, worker.process.pid, extra=named("worker_started"))
 
     def _started(self, number: int) -> _Worker:
         # The worker itself listens on its own port: while it starts, who wants it is refused, and goes to another one.
@@ -215,6 +255,7 @@ class _Supervisor:
         ours.setblocking(False)
         passed = {"--shared": self._shared, "--own": own, "--link": [theirs]}
         options = [word for name, some in passed.items() for one in some for word in (name, str(one.fileno()))]
+        options += ["--meeting", self._meeting]
         try:
             process = subprocess.Popen(
                 [*command(), "worker", str(number), *options],

@@ -22,6 +22,8 @@ from voicebot.call.past import read_past
 from voicebot.call.session import CallSession
 from voicebot.errors import FlowError, LegLostError, MediaStreamError, RefusedRequestError, StoreError, VoicebotError
 from voicebot.flow.loader import FlowShelf, LoadedFlow
+from voicebot.log_events import named
+from voicebot.observe.context import work_for
 from voicebot.store.contract import CallRecord, Store
 from voicebot.telephony import tokens, twiml
 from voicebot.telephony.leg import PhoneLeg, read_start
@@ -57,14 +59,16 @@ def _spoken_fallback(handler: Handler) -> Handler:
         try:
             return await handler(self, request)
         except RefusedRequestError as exc:
-            log.warning("refused %s: %s", request.path, exc)
+            log.warning("refused %s: %s", request.path, exc, extra=named("request_refused"))
             raise web.HTTPForbidden(text="the request is not signed as expected") from exc
         except web.HTTPException:
             raise
         except VoicebotError as exc:
-            log.error("%s failed: %s", request.path, exc)
+            self.refused("flow" if isinstance(exc, FlowError) else "store" if isinstance(exc, StoreError) else "error")
+            log.error("%s failed: %s", request.path, exc, extra=named("request_failed"))
         except Exception:  # boundary of a request: the caller hears a sentence, the process goes on
-            log.exception("%s failed", request.path)
+            self.refused("error")
+            log.exception("%s failed", request.path, extra=named("request_broke"))
         return _xml(twiml.say_trouble(request.get(_LANGUAGE, self.language)))
 
     return answered
@@ -88,8 +92,14 @@ class TwilioRoutes:
         default_flow: str,
         wall: Callable[[], datetime],
         others: Callable[[], Awaitable[frozenset[str]]],
+        refused: Callable[[str], None] = lambda reason: None,
     ) -> None:
-        """`others`: says which other instances a call may go to."""
+        """
+        Args:
+            others: says which other instances a call may go to.
+            refused: told why a caller hears a sentence instead of a conversation.
+        """
+        self.refused = refused
         self._calls, self._passing, self._store, self._shelf, self._checker = calls, passing, store, shelf, checker
         self._secret, self._public_url, self._audio_format = secret, public_url, audio_format
         self._numbers, self._default_flow, self._wall, self._others = numbers, default_flow, wall, others
@@ -138,7 +148,8 @@ class TwilioRoutes:
             if held:
                 record, is_new = await self._store.open_call(known, max_calls=self._calls.max_calls)
             if record is None:
-                log.warning("no room for another call", extra={"call_sid": call_sid})
+                self.refused("full" if self._calls.accepting else "draining")
+                log.warning("no room for another call", extra=named("call_refused_full", call_sid))
                 return _xml(twiml.say_goodbye(language))
             if is_new:
                 self._calls.open(record, loaded)
@@ -191,7 +202,7 @@ class TwilioRoutes:
         if just_taken and (record.owner == self._calls.owner or record.owner in await self._others()):
             return self._connect(record)  # the owner was asked the same a moment ago, and lives
         if record.attempt >= MOST_ATTEMPTS:
-            log.error("the call was cut off too often", extra={"call_sid": record.call_sid})
+            log.error("the call was cut off too often", extra=named("call_cut_off_too_often", record.call_sid))
             onward = await self._passing.onward(record.call_sid, "connection_lost")
             return _xml(onward or twiml.say_trouble(language))
         taken = await self._store.take_over(
@@ -249,7 +260,7 @@ class TwilioRoutes:
         """The stream's status changed: errors are logged with Twilio's words."""
         form = await self._signed_or_forbidden(request)
         if form.get("StreamEvent") == "stream-error":
-            log.warning("stream error: %.200s", form.get("StreamError"), extra={"call_sid": _call_sid(form)})
+            log.warning("stream error: %.200s", form.get("StreamError"), extra=named("stream_error", _call_sid(form)))
         return web.Response(status=204)
 
     # ---- the media socket -----------------------------------------------------------------------------------------
@@ -259,12 +270,13 @@ class TwilioRoutes:
         try:
             self._checker.check_handshake(request.path, request.headers.get("X-Twilio-Signature"))
         except RefusedRequestError as exc:
-            log.warning("refused a stream: %s", exc)
+            log.warning("refused a stream: %s", exc, extra=named("stream_refused"))
             raise web.HTTPForbidden(text="the handshake is not signed as expected") from exc
         socket = web.WebSocketResponse(timeout=2.0, compress=False, max_msg_size=MAX_FRAME_BYTES, autoping=True)
         await socket.prepare(request)
         try:
             start = await read_start(socket, timeout_s=START_LIMIT_S)
+            work_for(start.call_sid)
             claim = tokens.verify(
                 self._secret, start.parameters.get("token", ""), start.call_sid, self._wall().timestamp()
             )
@@ -286,7 +298,7 @@ class TwilioRoutes:
             if not session.attach(leg, start.stream_sid):
                 raise RefusedRequestError("the call has its stream already, or is over")
         except (MediaStreamError, RefusedRequestError, LegLostError, StoreError, FlowError) as exc:
-            log.warning("refused a stream: %s", exc)
+            log.warning("refused a stream: %s", exc, extra=named("stream_refused"))
             await socket.close(code=WSCloseCode.POLICY_VIOLATION, message=b"refused")
             return socket
         await session.over()
@@ -318,7 +330,7 @@ class TwilioRoutes:
         try:
             return await self._signed_form(request)
         except RefusedRequestError as exc:
-            log.warning("refused %s: %s", request.path, exc)
+            log.warning("refused %s: %s", request.path, exc, extra=named("request_refused"))
             raise web.HTTPForbidden(text="the request is not signed as expected") from exc
 
     def _route(self, called: str) -> LoadedFlow:
@@ -357,6 +369,7 @@ def _call_sid(form: dict[str, str]) -> str:
     call_sid = form.get("CallSid", "")
     if not _CALL_SID.fullmatch(call_sid):
         raise web.HTTPBadRequest(text="CallSid is missing or malformed")
+    work_for(call_sid)
     return call_sid
 
 

@@ -17,6 +17,7 @@ from datetime import datetime
 from voicebot.call.past import Past, read_past
 from voicebot.engine.entries import EndedReason
 from voicebot.errors import JournalError, StoreError, TwilioError
+from voicebot.log_events import named
 from voicebot.store.contract import CallRecord, Store
 from voicebot.telephony.rest import TwilioRest
 
@@ -78,7 +79,11 @@ class Watch:
                     await self._look(tasks)
                 except StoreError as exc:
                     self._observer.blind(RECOVERY_S)
-                    log.warning("the store does not answer, so nobody is taken for dead: %s", exc)
+                    log.warning(
+                        "the store does not answer, so nobody is taken for dead: %s",
+                        exc,
+                        extra=named("store_watch_blind"),
+                    )
                 await asyncio.sleep(max(0.0, BEAT_S - (self._time() - began)))
 
     async def take_no_more(self) -> None:
@@ -86,14 +91,14 @@ class Watch:
         try:
             await self._store.beat(self._calls.owner, takes_calls=False)
         except StoreError as exc:
-            log.warning("the others learn later that this instance stops: %s", exc)
+            log.warning("the others learn later that this instance stops: %s", exc, extra=named("store_not_told"))
 
     async def retire(self) -> None:
         """This instance stops: whoever looks need not wait for its beats."""
         try:
             await self._store.retire(self._calls.owner)
         except StoreError as exc:
-            log.warning("the store was not told that this instance stops: %s", exc)
+            log.warning("the store was not told that this instance stops: %s", exc, extra=named("store_not_told"))
 
     async def _look(self, tasks: asyncio.TaskGroup) -> None:
         sessions, began = self._calls.sessions, self._time()
@@ -140,9 +145,9 @@ class Watch:
         try:
             await self._have_back(record)
         except StoreError as exc:
-            log.warning("a call could not be rescued yet: %s", exc, extra=_line(record))
+            log.warning("a call could not be rescued yet: %s", exc, extra=named("call_not_rescued", record.call_sid))
         except Exception:  # a defect met by one call must not stop the watch over all others
-            log.exception("a call could not be rescued", extra=_line(record))
+            log.exception("a call could not be rescued", extra=named("call_rescue_broke", record.call_sid))
         finally:
             self._rescuing.discard(record.call_sid)
 
@@ -165,7 +170,9 @@ class Watch:
         else:
             taken = await self._store.take_over(record.call_sid, record.attempt, self._calls.owner, token_issued_at=0)
             if taken is not None:
-                log.warning("its owner is silent: asking the call back", extra=_line(record))
+                log.warning(
+                    "its owner is silent: asking the call back", extra=named("call_owner_silent", record.call_sid)
+                )
                 if await self._asked_back(taken) and taken.attempt < MOST_ATTEMPTS:
                     await asyncio.sleep(RETURN_LIMIT_S)
                 await self._conclude(taken, past)  # which does nothing if it has gone on
@@ -174,7 +181,7 @@ class Watch:
         try:
             return read_past(await self._store.journal(record.call_sid), self._wall())
         except JournalError as exc:
-            log.error("a call cannot be gone on with: %s", exc, extra=_line(record))
+            log.error("a call cannot be gone on with: %s", exc, extra=named("call_not_resumable", record.call_sid))
             return None
 
     async def _asked_back(self, record: CallRecord) -> bool:
@@ -192,7 +199,7 @@ class Watch:
                 async with self._room:
                     return await self._rest.redirect(record.call_sid, self._after_url) == "done"
             except TwilioError as exc:
-                log.warning("the call was not asked back: %s", exc, extra=_line(record))
+                log.warning("the call was not asked back: %s", exc, extra=named("call_not_asked_back", record.call_sid))
                 if delay_s is None or not exc.retryable:
                     break
                 await asyncio.sleep(delay_s)
@@ -202,7 +209,3 @@ class Watch:
         """Report a call that is over; False if others have done so, or have it."""
         reason: EndedReason = "error" if past is None else fitting_reason(past)
         return await self._reporter.report(record, reason=reason)
-
-
-def _line(record: CallRecord) -> dict[str, str]:
-    return {"call_sid": record.call_sid}

@@ -18,6 +18,7 @@ from typing import Any
 from aiohttp import web
 
 from voicebot.flow.loader import FlowShelf
+from voicebot.observe.tracing import Tracing
 from voicebot.server.app import create_app
 from voicebot.settings import read_settings
 from voicebot.store.contract import Store, StoredEntry
@@ -27,7 +28,7 @@ from .account import ACCOUNT_SID, AUTH_TOKEN, STREAM_SECRET, WEBHOOK_SECRET
 from .brain import Brain
 from .call_result import CallResult
 from .clock import VirtualLoop, wall_clock
-from .crm import CrmSink, Received
+from .crm import CrmAnswer, CrmSink, Received
 from .line import LineFaults
 from .person import coded_voice
 from .phone import DialOutcome, Phone
@@ -97,6 +98,8 @@ async def stage(
     quirks: Quirks | Sequence[Quirks] = (),
     shuffle: int | None = None,
     settings: dict[str, object] | None = None,
+    tracing: Tracing | None = None,
+    crm_answers: Sequence[CrmAnswer] = (),
 ) -> AsyncIterator[Stage]:
     """Start the twins and the product's server; stop them in order.
 
@@ -104,6 +107,8 @@ async def stage(
 
     Args:
         settings: variables that go before the stage's own, as for `--live`.
+        tracing: where the server's spans go.
+        crm_answers: for the first requests of the CRM, in order.
     """
     loop = asyncio.get_running_loop()
     virtual = isinstance(loop, VirtualLoop)
@@ -112,7 +117,7 @@ async def stage(
         store_address = f"sqlite:///{folder}/calls.db"
         async with (
             RealtimeServer(brain_factory, timing=timing, quirks=quirks, shuffle=shuffle, wall=wall) as model,
-            CrmSink(WEBHOOK_SECRET, wall=wall) as crm,
+            CrmSink(WEBHOOK_SECRET, answers=crm_answers, wall=wall) as crm,
         ):
             site_port = _VIRTUAL_PORT if virtual else _free_port()
             public_url = f"http://127.0.0.1:{site_port}"
@@ -134,7 +139,10 @@ async def stage(
                 "VOICEBOT_DRAIN_S": 5.0,
             }
             app = await create_app(
-                read_settings(None, **(given | (settings or {}))), shelf=_without_receivers(shelf), wall=wall
+                read_settings(None, **(given | (settings or {}))),
+                shelf=_without_receivers(shelf),
+                wall=wall,
+                tracing=tracing,
             )
             runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
             await runner.setup()

@@ -119,6 +119,16 @@ class Delivery:
         return host_of(self.url)
 
 
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """The outbox in short: how many deliveries stand in each state but `delivered`, and since when the oldest waits."""
+
+    pending: int
+    dead: int
+    disabled: int
+    oldest_pending: datetime | None
+
+
 def host_of(url: str) -> str:
     """Host and port of `url` in lower case: what receivers are told apart by. Empty for what is no URL."""
     try:
@@ -296,6 +306,10 @@ class Store(Outbox, Protocol):
         ...
 
     async def delivery(self, webhook_id: str) -> Delivery | None: ...
+
+    async def backlog(self) -> Backlog:
+        """What waits in the outbox, whoever is to deliver it."""
+        ...
 
     async def requeue(self, webhook_id: str, now: datetime) -> bool:
         """Send it again from the first attempt on, whatever its state; enables its URL. False if unknown."""

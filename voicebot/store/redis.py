@@ -14,8 +14,9 @@ from functools import partial
 from typing import Self, TypeVar
 
 from voicebot.errors import CallTakenError, StoreError
+from voicebot.log_events import named
 
-from .contract import CallRecord, Delivery, DeliveryState, NewDelivery, StoredEntry
+from .contract import Backlog, CallRecord, Delivery, DeliveryState, NewDelivery, StoredEntry
 from .redis_address import RedisAddress
 from .redis_errors import RedisAwayError
 from .redis_link import ANSWER_S, LinkPool, RedisLink
@@ -24,6 +25,7 @@ from .redis_program import Argument, Command, key_of, operation
 from .redis_sync import RedisSync
 from .redis_values import (
     Reply,
+    backlog,
     call_record,
     call_records,
     counts,
@@ -184,7 +186,11 @@ class RedisStore:
             raise CallTakenError(call_sid)
         finished, *refused = map(number, items(reply))
         for sequence in refused:
-            log.error("entry %d is in the journal with another content", sequence, extra={"call_sid": call_sid})
+            log.error(
+                "entry %d is in the journal with another content",
+                sequence,
+                extra=named("store_entry_conflict", call_sid),
+            )
         return finished == 1
 
     async def report(self, call_sid: str) -> str | None:
@@ -242,6 +248,9 @@ class RedisStore:
 
     async def delivery(self, webhook_id: str) -> Delivery | None:
         return delivery(await self._read(operation("delivery", webhook_id)))
+
+    async def backlog(self) -> Backlog:
+        return backlog(await self._read(operation("backlog")))
 
     async def requeue(self, webhook_id: str, now: datetime) -> bool:
         url = await self._write_safely(operation("requeue", webhook_id, to_us(now)))

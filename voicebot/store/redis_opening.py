@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from voicebot.errors import StoreError
+from voicebot.log_events import named
 
 from .redis_address import RedisAddress
 from .redis_link import RedisLink, Server
@@ -36,7 +37,7 @@ def prepare(address: RedisAddress, link: RedisLink) -> None:
         link.close()
         raise
     for doubt in doubts(server):
-        log.warning("%s: %s", address, doubt)
+        log.warning("%s: %s", address, doubt, extra=named("store_doubtful"))
 
 
 def doubts(server: Server) -> list[str]:

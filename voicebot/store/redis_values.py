@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import cast
 
-from .contract import CallRecord, Delivery, DeliveryState, Direction, NewDelivery, StoredEntry, host_of
+from .contract import Backlog, CallRecord, Delivery, DeliveryState, Direction, NewDelivery, StoredEntry, host_of
 from .redis_program import Argument, encoded
 from .values import from_us, sound, to_us
 
@@ -145,6 +145,12 @@ def delivery(reply: Reply) -> Delivery | None:
 
 def deliveries(reply: Reply) -> list[Delivery]:
     return [row for item in items(reply) if (row := delivery(item)) is not None]
+
+
+def backlog(reply: Reply) -> Backlog:
+    """Of what `backlog` of the program returns."""
+    pending, dead, disabled, oldest = items(reply)
+    return Backlog(number(pending), number(dead), number(disabled), _time_or_none(oldest))
 
 
 def flat(parts: Iterable[Sequence[Argument]]) -> list[Argument]:

@@ -25,6 +25,7 @@ from functools import partial
 from typing import TypeVar
 
 from voicebot.errors import CallTakenError, StoreError
+from voicebot.log_events import named
 
 from .contract import StoredEntry
 from .redis_address import RedisAddress
@@ -246,14 +247,19 @@ class RedisWriter:
 
     def _note_success(self) -> None:
         if self._failures:
-            log.warning("%s is written to again, after %d tries that failed", self._address, self._failures)
+            log.warning(
+                "%s is written to again, after %d tries that failed",
+                self._address,
+                self._failures,
+                extra=named("store_write_recovered"),
+            )
         self._failures, self._problem = 0, None
 
     def _note_failure(self, problem: RedisTroubleError) -> None:
         self._failures += 1
         self._problem = problem
         if self._failures == 1:
-            log.error("journal entries are kept and tried again: %s", problem)
+            log.error("journal entries are kept and tried again: %s", problem, extra=named("store_write_failed"))
         for item in (*self._under_way, *self._waiting):
             if item.done is not None:
                 _refuse(item.done, StoreError(str(problem)))
@@ -359,11 +365,20 @@ def _settle(line: _Line, answer: Answer) -> list[_Append]:
 
 
 def _log_loss(append: _Append, verdict: StoreError) -> None:
-    extra = {"call_sid": append.call_sid}
     if isinstance(verdict, CallTakenError):
-        log.warning("%d journal entries of attempt %d were dropped", len(append.entries), append.attempt, extra=extra)
+        log.warning(
+            "%d journal entries of attempt %d were dropped",
+            len(append.entries),
+            append.attempt,
+            extra=named("store_entries_dropped", append.call_sid),
+        )
     else:
-        log.error("of %d journal entries some are lost: %s", len(append.entries), verdict, extra=extra)
+        log.error(
+            "of %d journal entries some are lost: %s",
+            len(append.entries),
+            verdict,
+            extra=named("store_entries_lost", append.call_sid),
+        )
 
 
 def _verdict(append: _Append, answer: Reply) -> StoreError | None:
@@ -393,5 +408,5 @@ def _trouble(error: BaseException) -> RedisTroubleError:
     if isinstance(error, RedisTroubleError):
         return error
     if not isinstance(error, StoreError):
-        log.error("a defect: journal entries are kept", exc_info=error)
+        log.error("a defect: journal entries are kept", exc_info=error, extra=named("store_defect"))
     return RedisTroubleError(str(error) or repr(error))

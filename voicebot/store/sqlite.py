@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Self, TypeVar
 
 from voicebot.errors import StoreError
+from voicebot.log_events import named
 
 from . import sqlite_calls, sqlite_clips, sqlite_erasure, sqlite_outbox
-from .contract import CallRecord, Delivery, DeliveryState, NewDelivery, StoredEntry
+from .contract import Backlog, CallRecord, Delivery, DeliveryState, NewDelivery, StoredEntry
 from .sqlite_file import connect, create, empty_log, store_error
 from .sqlite_watch import JournalWatch
 from .sqlite_writer import GroupedWriter
@@ -201,6 +202,9 @@ class SqliteStore:
     async def delivery(self, webhook_id: str) -> Delivery | None:
         return await self._read(partial(sqlite_outbox.find_delivery, webhook_id=webhook_id))
 
+    async def backlog(self) -> Backlog:
+        return await self._read(sqlite_outbox.read_backlog)
+
     async def requeue(self, webhook_id: str, now: datetime) -> bool:
         return await self._write(partial(sqlite_outbox.requeue, webhook_id=webhook_id, now=now))
 
@@ -216,7 +220,11 @@ class SqliteStore:
                 async with asyncio.timeout(NOTE_LIMIT_S):
                     await self._write(partial(sqlite_clips.note_use, key=key))
             except (StoreError, TimeoutError) as exc:  # a caller waits for the words, and they are here
-                log.warning("the use of a clip is not noted: %s", str(exc) or "the file is busy")
+                log.warning(
+                    "the use of a clip is not noted: %s",
+                    str(exc) or "the file is busy",
+                    extra=named("store_clip_use_not_noted"),
+                )
         return payload
 
     async def keep_clip(self, key: str, payload: bytes) -> None:
@@ -275,7 +283,11 @@ class SqliteStore:
             # In the thread that reads: nothing of this process reads meanwhile.
             if await loop.run_in_executor(self._read_thread, empty_log, self._path):
                 return
-        log.warning("%s: what was erased is still in its write-ahead log, until that is written anew", self._path)
+        log.warning(
+            "%s: what was erased is still in its write-ahead log, until that is written anew",
+            self._path,
+            extra=named("store_erased_still_in_wal"),
+        )
 
     async def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:
         self._check_open()

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from voicebot.errors import CallTakenError, StoreError
+from voicebot.log_events import named
 
 from .contract import CallRecord, NewDelivery, StoredEntry
 from .sqlite_outbox import enqueue
@@ -150,10 +151,17 @@ def insert_entries(connection: sqlite3.Connection, rows: Sequence[JournalRow]) -
     taken = {key for key in {_hands(row) for row in missing} if not in_hands(connection, *key)}
     for call_sid, attempt in taken:
         count = sum(_hands(row) == (call_sid, attempt) for row in missing)
-        log.warning("%d journal entries of attempt %d were dropped", count, attempt, extra={"call_sid": call_sid})
+        log.warning(
+            "%d journal entries of attempt %d were dropped",
+            count,
+            attempt,
+            extra=named("store_entries_dropped", call_sid),
+        )
     for row in missing:
         if _hands(row) not in taken:
-            log.error("entry %d is in the journal with another content", row[1], extra={"call_sid": row[0]})
+            log.error(
+                "entry %d is in the journal with another content", row[1], extra=named("store_entry_conflict", row[0])
+            )
 
 
 def check_stand(connection: sqlite3.Connection, call_sid: str, attempt: int, rows: Sequence[JournalRow]) -> None:

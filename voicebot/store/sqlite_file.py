@@ -10,6 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 from voicebot.errors import StoreError
+from voicebot.log_events import named
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +59,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             key TEXT PRIMARY KEY, payload BLOB NOT NULL, bytes INTEGER NOT NULL, used_day INTEGER NOT NULL)""",
         "CREATE INDEX clips_by_use ON clips (used_day, key, bytes)",
     ),
+    ("CREATE INDEX outbox_waiting ON outbox (state, created_us) WHERE state <> 'delivered'",),
 )
 
 # By primary result code (https://www.sqlite.org/rescode.html).
@@ -148,7 +150,9 @@ def _make_private(path: Path) -> None:
     try:
         path.chmod(0o600)
     except PermissionError:
-        log.warning("%s can be read by other users, and is not ours to change", path)
+        log.warning(
+            "%s can be read by other users, and is not ours to change", path, extra=named("store_readable_by_others")
+        )
 
 
 def _migrate(connection: sqlite3.Connection, path: Path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from .contract import Delivery, DeliveryState, NewDelivery, host_of
+from .contract import Backlog, Delivery, DeliveryState, NewDelivery, host_of
 from .values import from_us, from_us_or_none, sound, to_us, to_us_or_none
 
 _DELIVERY = (
@@ -104,6 +104,16 @@ def list_deliveries(
 def find_delivery(connection: sqlite3.Connection, webhook_id: str) -> Delivery | None:
     row = connection.execute(f"SELECT {_DELIVERY} FROM outbox WHERE webhook_id = ?", (webhook_id,)).fetchone()
     return _delivery(row) if row else None
+
+
+def read_backlog(connection: sqlite3.Connection) -> Backlog:
+    """By its own index, however many were delivered."""
+    rows = connection.execute(
+        "SELECT state, COUNT(*), MIN(created_us) FROM outbox WHERE state <> 'delivered' GROUP BY state"
+    )
+    found = {state: (count, oldest_us) for state, count, oldest_us in rows}
+    count = {state: found.get(state, (0, None))[0] for state in ("pending", "dead", "disabled")}
+    return Backlog(**count, oldest_pending=from_us_or_none(found.get("pending", (0, None))[1]))
 
 
 def requeue(connection: sqlite3.Connection, webhook_id: str, now: datetime) -> bool:

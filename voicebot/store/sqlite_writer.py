@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TypeVar, cast
 
 from voicebot.errors import StoreError
+from voicebot.log_events import named
 
 from .sqlite_calls import JournalRow, insert_entries
 from .sqlite_file import store_error
@@ -169,13 +170,23 @@ class GroupedWriter:
         self._bytes -= sum(map(_size, self._rows[:rows]))
         del self._rows[:rows]
         if self._failures:
-            log.warning("%s is written to again, after %d tries that failed", self._path, self._failures)
+            log.warning(
+                "%s is written to again, after %d tries that failed",
+                self._path,
+                self._failures,
+                extra=named("store_write_recovered"),
+            )
         self._failures = 0
 
     def _note_failure(self, error: BaseException) -> None:
         self._failures += 1
         if self._failures == 1:
-            log.error("%s cannot be written to; entries are kept and tried again: %s", self._path, error)
+            log.error(
+                "%s cannot be written to; entries are kept and tried again: %s",
+                self._path,
+                error,
+                extra=named("store_write_failed"),
+            )
 
 
 def _attempt(connection: sqlite3.Connection, work: Work[object]) -> object:

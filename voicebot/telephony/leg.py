@@ -17,9 +17,11 @@ from typing import Literal
 from aiohttp import WSMessage, WSMsgType, web
 
 from voicebot.audio.formats import AudioFormat
+from voicebot.audio.line_meter import LineMeter
 from voicebot.audio.resample import Downsampler, Upsampler
 from voicebot.call.ports import (
     CallerAudio,
+    CallerAudioQuality,
     CallerEvent,
     CallerLeft,
     ClearPlayback,
@@ -31,6 +33,7 @@ from voicebot.call.ports import (
     SendMark,
 )
 from voicebot.errors import LegLostError, MediaStreamError
+from voicebot.log_events import named
 
 from .media_streams import (
     Connected,
@@ -111,6 +114,7 @@ class PhoneLeg:
         converts = audio_format is AudioFormat.PCM16_24K
         self._upsampler = Upsampler() if converts else None
         self._downsampler = Downsampler() if converts else None
+        self._meter = LineMeter()
         self._malformed = 0
         self._closing = False
         self._left: CallerLeft | None = None
@@ -121,6 +125,12 @@ class PhoneLeg:
     @property
     def audio_format(self) -> AudioFormat:
         return self._audio_format
+
+    @property
+    def quality(self) -> CallerAudioQuality:
+        """What the line's meter has seen."""
+        meter = self._meter
+        return CallerAudioQuality(meter.audio_ms, meter.gaps, meter.gap_ms, meter.level_dbov, meter.clipped)
 
     async def receive(self) -> Sequence[CallerEvent]:
         """Wait for the next events. After `CallerLeft` every call gives it again, at once.
@@ -166,7 +176,9 @@ class PhoneLeg:
         if self._heard:
             self._heard, self._watch = False, self._loop.call_later(SILENCE_S, self._look)
         elif self._abort is not None:
-            log.warning("call %s: nothing came from the phone line for %.0f s", self._call_sid, SILENCE_S)
+            log.warning(
+                "nothing came from the phone line for %.0f s", SILENCE_S, extra=named("leg_silent", self._call_sid)
+            )
             self._abort()
 
     def _leave(self, reason: Literal["hangup", "lost"]) -> CallerLeft:
@@ -187,6 +199,7 @@ class PhoneLeg:
     def _caller_event(self, message: Message | None) -> CallerEvent | None:
         match message:
             case Media():
+                self._meter.take(message.payload, message.timestamp_ms)
                 payload = message.payload if self._upsampler is None else self._upsampler.convert(message.payload)
                 return CallerAudio(payload) if payload else None
             case Mark():
@@ -203,10 +216,18 @@ class PhoneLeg:
     def _count_malformed(self, problem: MediaStreamError) -> CallerEvent | None:
         self._malformed += 1
         if self._malformed == 1:
-            log.warning("call %s: malformed message from the phone's socket ignored: %s", self._call_sid, problem)
+            log.warning(
+                "malformed message from the phone's socket ignored: %s",
+                problem,
+                extra=named("leg_malformed", self._call_sid),
+            )
         if self._malformed <= MALFORMED_LIMIT:
             return None
-        log.warning("call %s: more than %d malformed messages, stream given up", self._call_sid, MALFORMED_LIMIT)
+        log.warning(
+            "more than %d malformed messages, stream given up",
+            MALFORMED_LIMIT,
+            extra=named("leg_given_up", self._call_sid),
+        )
         return self._leave("lost")
 
     async def _write(self, command: LegCommand) -> None:

@@ -175,6 +175,16 @@ function program.delivery(args)
   return delivery(args[2])
 end
 
+-- How many rows are pending, dead and disabled, and when the oldest pending one was made (false if there is none).
+function program.backlog(args)
+  local oldest = redis.call('ZRANGE', key('deliveries', 'pending'), -1, -1)[1]
+  return {
+    redis.call('ZCARD', key('deliveries', 'pending')), redis.call('ZCARD', key('deliveries', 'dead')),
+    redis.call('ZCARD', key('deliveries', 'disabled')),
+    oldest and redis.call('HGET', key('delivery', oldest), 'created_us') or false,
+  }
+end
+
 -- limit, state (or ''), sid (or ''): rows, latest first.
 function program.deliveries(args)
   local limit, state, sid = tonumber(args[2]), args[3], args[4]
