@@ -42,3 +42,17 @@ def test_every_line_of_a_worker_names_it(capsys: pytest.CaptureFixture[str]) -> 
     assert shown[0] == "ERROR   worker 3 voicebot.x [CA1] it broke"
     assert shown[-2:] == ["worker 3 ValueError: two", "worker 3 lines"]
     assert all("worker 3 " in line for line in shown)
+
+
+def test_words_of_strangers_begin_no_line(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging()
+    forged = "x\n2026-01-01 00:00:00,000 INFO    voicebot.x all is well\x1b[2K"
+    logging.getLogger("voicebot.x").warning("heard %s", forged, extra={"call_sid": "CA1\n"})
+    try:
+        raise ValueError(forged)
+    except ValueError:
+        logging.getLogger("voicebot.x").exception("it broke")
+    shown = capsys.readouterr().err.splitlines()
+    assert shown[0].endswith(r"[CA1\n] heard x\n2026-01-01 00:00:00,000 INFO    voicebot.x all is well\x1b[2K")
+    assert [line for line in shown[2:] if not line.startswith("    ")] == []
+    assert "\x1b" not in "".join(shown)

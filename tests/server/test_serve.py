@@ -118,7 +118,7 @@ async def server(folder: Path, *arguments: str, loop: str = "as installed", **se
             VOICEBOT_WEBHOOK_URL=crm.url,
             VOICEBOT_WEBHOOK_SECRET=WEBHOOK_SECRET,
             VOICEBOT_WEBHOOK_PRIVATE="127.0.0.1",
-            **settings,
+            **{"VOICEBOT_SHED_LAG_MS": "0", **settings},
         )
         path = f"{folder / 'shadow'}:{variables['PYTHONPATH']}"
         process = await asyncio.create_subprocess_exec(

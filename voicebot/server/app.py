@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import random
 from collections.abc import AsyncIterator, Callable
@@ -23,9 +24,14 @@ from voicebot.store.opening import open_store
 from voicebot.telephony.rest import TwilioRest
 from voicebot.telephony.signatures import SignatureChecker
 
+from .connections import GATEKEEPER, counted, prepared
+from .gatekeeper import Gatekeeper
 from .instance import new_owner
 from .lifecycle import Calls, ModelAccess, in_background
+from .loop_lag import Change, LoopLag
+from .overflow import Overflow
 from .passing import Passing
+from .proxies import Proxies
 from .reporting import Reporter
 from .retention import keep_erasing
 from .status_routes import StatusRoutes
@@ -37,6 +43,7 @@ log = logging.getLogger(__name__)
 MAX_BODY_BYTES = 64 * 1024
 CALLS: web.AppKey[Calls] = web.AppKey("calls", Calls)
 WATCH: web.AppKey[Watch] = web.AppKey("watch", Watch)
+LOOP_LAG: web.AppKey[LoopLag] = web.AppKey("loop_lag", LoopLag)
 
 
 def utc_now() -> datetime:
@@ -89,6 +96,12 @@ async def create_app(
     post = WebhookPost(AddressGuard(settings.allowed_addresses), keys, wall)
     worker = DeliveryWorker(store, post, wall, random.random)
     audio_format = AudioFormat(settings.codec)
+    lag = LoopLag(settings.shed_lag_ms / 1000, _say_overload)
+    gatekeeper = Gatekeeper(
+        Proxies(settings.trusted_proxies),
+        total=settings.max_connections,
+        per_address=settings.max_connections_per_address,
+    )
     reporter = Reporter(store, _targets(settings), current, wall, worker.wake)
     calls = Calls(
         owner=new_owner(settings.instance),
@@ -104,6 +117,7 @@ async def create_app(
         reporter=reporter,
         max_calls=settings.max_calls,
         wall=wall,
+        overloaded=lambda: lag.overloaded,
     )
     tokens = [one.get_secret_value() for one in settings.twilio_auth_tokens]
     account = settings.twilio_account_sid
@@ -122,13 +136,22 @@ async def create_app(
         default_flow=settings.default_flow,
         wall=wall,
         others=watch.others,
+        overflow=Overflow(settings.overflow, settings.public_url),
+        counts=gatekeeper.counts,
     )
-    status = StatusRoutes(calls=calls, store=store, api_token=settings.api_token.get_secret_value())
+    status = StatusRoutes(
+        calls=calls,
+        store=store,
+        api_token=settings.api_token.get_secret_value(),
+        counts=gatekeeper.counts,
+        time=asyncio.get_running_loop().time,
+    )
 
     async def work(app: web.Application) -> AsyncIterator[None]:
         async with AsyncExitStack() as running:
             await running.enter_async_context(in_background(worker.run(), name="delivery"))
             await running.enter_async_context(in_background(watch.run(), name="watch"))
+            await running.enter_async_context(in_background(lag.run(), name="loop lag"))
             if settings.retention_days:
                 erasing = keep_erasing(store, settings.retention_days, wall)
                 await running.enter_async_context(in_background(erasing, name="retention"))
@@ -142,12 +165,20 @@ async def create_app(
         # Whoever serves lets them finish before: by now aiohttp drops what their sockets receive.
         await calls.end()
 
-    app = web.Application(client_max_size=MAX_BODY_BYTES)
-    app[CALLS], app[WATCH] = calls, watch
+    app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[counted])
+    app[CALLS], app[WATCH], app[LOOP_LAG], app[GATEKEEPER] = calls, watch, lag, gatekeeper
+    app.on_response_prepare.append(prepared)
     app.add_routes([*twilio.routes(), *status.routes()])
     app.cleanup_ctx.append(work)
     app.on_shutdown.append(end_calls)
     return app
+
+
+def _say_overload(change: Change, lag_s: float) -> None:
+    if change == "overloaded":
+        log.warning("this process is %.0f ms late with its calls: new ones are refused", lag_s * 1000)
+    else:
+        log.info("this process keeps time again: new calls are taken")
 
 
 def _shelf_of(given: FlowShelf | Callable[[], FlowShelf] | None, settings: Settings) -> Callable[[], FlowShelf]:

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import logging
 import sys
+from types import TracebackType
+
+from .one_line import one_line, one_line_each
+
+_Raised = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
+_FURTHER = "    "  # before every line of a traceback: no line of it can be taken for an event
 
 
 class _LineFormatter(logging.Formatter):
@@ -15,7 +21,13 @@ class _LineFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         record.call = f" [{record.call_sid}]" if hasattr(record, "call_sid") else ""
-        return super().format(record).replace("\n", f"\n{self._who}")
+        return super().format(record).replace("\n", f"\n{self._who or _FURTHER}")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        return one_line(super().formatMessage(record))  # it may hold words of strangers
+
+    def formatException(self, ei: _Raised) -> str:
+        return one_line_each(super().formatException(ei))
 
 
 def configure_logging(worker: int | None = None) -> None:
