@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import socket
 from collections.abc import Awaitable, Callable
 
@@ -25,7 +26,8 @@ log = logging.getLogger(__name__)
 
 FIRST_REQUEST_S = 8.0  # from the connection to the end of the first request's headers
 IDLE_S = 8.0  # from an answer to the end of the next request's headers
-FRIEND_IDLE_S = 75.0  # the same on a connection that has proved itself: a proxy keeps those for 60 s as a rule
+SPREAD = 0.25  # of a limit, by chance: connections that came together must not be closed in one stall of the loop
+FRIEND_IDLE_S = 90.0  # the same on a connection that has proved itself: a proxy keeps those for 60 s as a rule
 ANSWER_LIMIT_S = 30.0  # from the headers to the answer, body included; handlers have smaller limits
 LINGER_S = 2.0  # for a body that nobody wants to read
 MAX_LINE_BYTES = 8190
@@ -142,7 +144,7 @@ class Connection(web.RequestHandler):
 
     def _within(self, limit_s: float, reason: Reason) -> None:
         self._unlimited()
-        self._limit = self._time_of.call_later(limit_s, self._too_late, reason)
+        self._limit = self._time_of.call_later(limit_s * (1 - SPREAD * random.random()), self._too_late, reason)
 
     def _unlimited(self) -> None:
         if self._limit is not None:

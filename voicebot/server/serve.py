@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import resource
 import socket
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
@@ -68,7 +69,15 @@ def worker_name(instance: str, number: int) -> str:
     return f"{instance}-{number}" if instance else str(number)
 
 
+def allow_many_files() -> None:
+    """Let this process have as many files open as the system allows: a connection is one, a call with its model two."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):  # a system whose limit is not what it says
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 def _run(serving: Coroutine[object, object, None]) -> None:
+    allow_many_files()
     with asyncio.Runner(loop_factory=_fast_loop()) as runner:
         runner.run(serving)
 
