@@ -37,7 +37,6 @@ def memory_mib() -> float:
 def by_shape(name: str, examples: int) -> bool:
     """Try inputs of many shapes; returns whether all went as declared."""
     from hypothesis import HealthCheck, given, settings
-    from hypothesis import strategies as st
 
     from tests.fuzz.inputs import inputs
     from tests.fuzz.targets import TARGETS
@@ -51,12 +50,11 @@ def by_shape(name: str, examples: int) -> bool:
         database=None,
         suppress_health_check=list(HealthCheck),
     )
-    @given(st.data())
-    def attempt(data: st.DataObject) -> None:
+    @given(inputs(target.seeds()))
+    def attempt(data: bytes) -> None:
         nonlocal tried, longest_s
-        given_bytes = data.draw(inputs(target.seeds()))
         began = time.process_time()
-        target.feed(given_bytes)
+        target.feed(data)
         tried, longest_s = tried + 1, max(longest_s, time.process_time() - began)
 
     for seed in target.seeds():
