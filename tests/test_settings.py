@@ -64,6 +64,9 @@ def test_empty_environment_is_enough_to_start_with() -> None:
     assert settings.numbers == settings.receiver_secrets == {}
     assert settings.data_folder == Path("data")
     assert settings.instance == ""
+    assert [str(network) for network in settings.trusted_proxies] == ["127.0.0.0/8", "::1/128"]
+    assert (settings.max_connections, settings.max_connections_per_address) == (500, 100)
+    assert (settings.overflow, settings.shed_lag_ms) == ("sentence", 150)
 
 
 @pytest.mark.parametrize("scheme", ["redis://host", "rediss://user:word@host:6380/3", "redis+sentinel://a,b/mymaster"])
@@ -122,6 +125,17 @@ def test_lists_are_separated_by_commas() -> None:
     assert settings.webhook_events == ("call.started", "call.completed")
     assert settings.allowed_addresses.hosts == {"crm.internal"}
     assert [str(one) for one in settings.allowed_addresses.networks] == ["10.0.0.0/8", "::1/128"]
+
+
+def test_proxies_are_addresses_and_networks() -> None:
+    settings = read_settings(None, VOICEBOT_TRUSTED_PROXIES="10.0.0.0/8, 2001:db8::7,")
+    assert [str(network) for network in settings.trusted_proxies] == ["10.0.0.0/8", "2001:db8::7/128"]
+    assert read_settings(None, VOICEBOT_TRUSTED_PROXIES="").trusted_proxies == ()
+
+
+@pytest.mark.parametrize("choice", ["sentence", "busy", "+15550199199"])
+def test_overflow_is_what_the_operator_chooses(choice: str) -> None:
+    assert read_settings(None, VOICEBOT_OVERFLOW=choice).overflow == choice
 
 
 def test_several_tokens_and_secrets_are_separated_by_commas() -> None:
@@ -202,6 +216,11 @@ WRONG = {
     "VOICEBOT_SECRET": ["short", "fifteen letters"],
     "VOICEBOT_CODEC": ["", "opus", "PCM"],
     "VOICEBOT_MAX_CALLS": ["", "0", "-1", "many", "1.5"],
+    "VOICEBOT_OVERFLOW": ["", "Busy", "queue", "15550199199", "+0", "+15550199199,busy"],
+    "VOICEBOT_SHED_LAG_MS": ["", "-1", "nan", "60001", "soon"],
+    "VOICEBOT_TRUSTED_PROXIES": ["proxy.internal", "10.0.0.1/8", "10.0.0.0/33", "*", "10.0.0.1 10.0.0.2"],
+    "VOICEBOT_MAX_CONNECTIONS": ["", "0", "many"],
+    "VOICEBOT_MAX_CONNECTIONS_PER_ADDRESS": ["", "0", "-5"],
     "VOICEBOT_DRAIN_S": ["", "-1", "14401", "nan", "inf", "soon"],
     "VOICEBOT_LOG": ["", "JSON", "debug"],
     "VOICEBOT_PRICES": ["m", "m=1/2/3", "m=1/2/3/4/5/-6", "m=1/2/3/4/5/inf", "=1/2/3/4/5/6", "m m=1/2/3/4/5/6"],

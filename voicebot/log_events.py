@@ -33,6 +33,9 @@ LogEvent = Literal[
     "request_failed",
     "request_broke",
     "stream_refused",
+    "token_refused",
+    "lagging",
+    "lagging_no_more",
     "stream_error",
     # calls
     "call_refused_full",

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_serializer, field_validator
+from pydantic import Field, IPvAnyNetwork, SecretStr, ValidationError, field_serializer, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from voicebot.delivery.guard import Allowed, read_allowed
@@ -40,6 +40,11 @@ _MEND = {
     "VOICEBOT_CODEC": "Write pcm (the model hears 24 kHz) or pcmu (mu-law passes through).",
     "VOICEBOT_SECRET": "Write at least 16 characters, the same for all instances, or leave it unset.",
     "VOICEBOT_MAX_CALLS": "Write a whole number from 1 on.",
+    "VOICEBOT_OVERFLOW": "Write sentence, busy, or a number as in +15550199 that is rung for callers without a place.",
+    "VOICEBOT_SHED_LAG_MS": "Write milliseconds, as in 150, or 0 to take calls however late the process is.",
+    "VOICEBOT_TRUSTED_PROXIES": "Write addresses and networks with commas, as in 127.0.0.1,10.0.0.0/8.",
+    "VOICEBOT_MAX_CONNECTIONS": "Write a whole number from 1 on.",
+    "VOICEBOT_MAX_CONNECTIONS_PER_ADDRESS": "Write a whole number from 1 on.",
     "VOICEBOT_RETENTION_DAYS": "Write days, as in 90, or leave it unset: then calls are kept until erased.",
     "VOICEBOT_DRAIN_S": "Write seconds, 0 to 14400.",
     "VOICEBOT_LOG": "Write json, text, or auto (text at a terminal).",
@@ -48,6 +53,7 @@ _MEND = {
     "OTEL_EXPORTER_OTLP_ENDPOINT": "Write the address of an OTLP collector over HTTP, as in http://127.0.0.1:4318.",
     "VOICEBOT_INSTANCE": "Write letters, digits and dashes, at most 40, or leave it unset.",
 }
+OVERFLOWS = ("sentence", "busy")
 _SHORTEST_SECRET = 16  # characters
 _NUMBER = re.compile(r"\+[1-9]\d{6,14}")
 _INSTANCE = re.compile(r"[A-Za-z0-9-]{1,40}")
@@ -87,6 +93,13 @@ class Settings(BaseSettings):
     secret: SecretStr = Field(SecretStr(""), validation_alias="VOICEBOT_SECRET")
     codec: Literal["pcm", "pcmu"] = Field("pcm", validation_alias="VOICEBOT_CODEC")
     max_calls: int = Field(200, validation_alias="VOICEBOT_MAX_CALLS", ge=1)
+    overflow: str = Field("sentence", validation_alias="VOICEBOT_OVERFLOW")
+    shed_lag_ms: float = Field(150.0, validation_alias="VOICEBOT_SHED_LAG_MS", ge=0, le=60_000)
+    trusted_proxies: Annotated[tuple[IPvAnyNetwork, ...], NoDecode] = Field(
+        ("127.0.0.0/8", "::1"), validation_alias="VOICEBOT_TRUSTED_PROXIES", validate_default=True
+    )
+    max_connections: int = Field(500, validation_alias="VOICEBOT_MAX_CONNECTIONS", ge=1)
+    max_connections_per_address: int = Field(100, validation_alias="VOICEBOT_MAX_CONNECTIONS_PER_ADDRESS", ge=1)
     retention_days: float | None = Field(None, validation_alias="VOICEBOT_RETENTION_DAYS", gt=0, le=36_500)
     drain_s: float = Field(300.0, validation_alias="VOICEBOT_DRAIN_S", ge=0, le=14_400)
     instance: str = Field("", validation_alias="VOICEBOT_INSTANCE")
@@ -102,7 +115,7 @@ class Settings(BaseSettings):
             return tuple(SecretStr(part.strip()) for part in value.split(",") if part.strip())
         return value
 
-    @field_validator("webhook_events", "webhook_private", mode="before")
+    @field_validator("webhook_events", "webhook_private", "trusted_proxies", mode="before")
     @classmethod
     def _words(cls, value: object) -> object:
         if isinstance(value, str):
@@ -120,6 +133,13 @@ class Settings(BaseSettings):
     @classmethod
     def _addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         read_allowed(value)
+        return value
+
+    @field_validator("overflow")
+    @classmethod
+    def _choice(cls, value: str) -> str:
+        if value not in OVERFLOWS and not _NUMBER.fullmatch(value):
+            raise ValueError("is neither sentence nor busy nor a number (E.164)")
         return value
 
     @field_validator("receiver_secrets", mode="before")

@@ -38,8 +38,8 @@ import sys
 import tempfile
 import time
 from array import array
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -159,7 +159,9 @@ def go_first(pid: int) -> None:
 
 
 @contextmanager
-def serving(model_url: str, codec: str, calls: int, core: int, *, first: bool) -> Iterator[ServerProcess]:
+def serving(
+    model_url: str, codec: str, calls: int, core: int, *, first: bool, settings: Mapping[str, str]
+) -> Iterator[ServerProcess]:
     """Start the server on its core; end it, and nothing else, at the end."""
     with tempfile.TemporaryDirectory(prefix="voicebot-benchmark-") as name:
         folder = Path(name)
@@ -179,6 +181,7 @@ def serving(model_url: str, codec: str, calls: int, core: int, *, first: bool) -
             "VOICEBOT_CODEC": codec,
             "VOICEBOT_MAX_CALLS": str(calls + 10),
             "VOICEBOT_DRAIN_S": "1",
+            **settings,
         }
         log = folder / "log"
         command = [sys.executable, "-m", "voicebot", "serve", "--port", str(port)]
@@ -217,14 +220,33 @@ async def talking(
         pump.close()
 
 
-async def measure(calls: int, codec: str, seconds: float, core: int, *, first: bool) -> tuple[Figures, list[str]]:
-    """Measure one load; returns the figures, and the server's complaints."""
+def nothing_else(origin: str) -> AbstractAsyncContextManager[object]:
+    """What goes on beside the calls in a window: nothing."""
+    return nullcontext()
+
+
+async def measure(
+    calls: int,
+    codec: str,
+    seconds: float,
+    core: int,
+    *,
+    first: bool,
+    settings: Mapping[str, str] = {},
+    beside: Callable[[str], AbstractAsyncContextManager[object]] = nothing_else,
+) -> tuple[Figures, list[str]]:
+    """Measure one load; returns the figures, and the server's complaints.
+
+    Args:
+        settings: variables of the server, besides.
+        beside: what goes on in the window, given the server's origin.
+    """
     readings = Readings()
     model = Model(codec, readings)
     await model.listen()
     warm_up, *phones = [Phone(number, readings) for number in range(calls + 1)]
     model.phones.update({phone.caller: phone for phone in (warm_up, *phones)})
-    with serving(model.url, codec, calls, core, first=first) as server:
+    with serving(model.url, codec, calls, core, first=first, settings=settings) as server:
         async with asyncio.timeout(STEP_LIMIT_S + seconds + calls * RAMP_S), aiohttp.ClientSession() as http:
             if not await server.idle(http, START_LIMIT_S):
                 raise RuntimeError("the server did not start:\n" + "\n".join(server.complaints()))
@@ -239,7 +261,8 @@ async def measure(calls: int, codec: str, seconds: float, core: int, *, first: b
             idle_kib = server.memory_kib()
             async with talking(phones, readings, http, server.origin):
                 await asyncio.sleep(SETTLE_S)
-                window = await observe(server, readings, seconds)
+                async with beside(server.origin):
+                    window = await observe(server, readings, seconds)
                 memory_kib = server.memory_kib()
                 model.end_sessions()
             await end_calls(server, http, readings)

@@ -14,6 +14,7 @@ from voicebot.server.lifecycle import MOST_ATTEMPTS
 from voicebot.sim.call_result import CallResult
 from voicebot.sim.clock import run_virtual
 from voicebot.sim.line import MALFORMED_FRAMES, LineFaults
+from voicebot.sim.phone import DialOutcome
 from voicebot.sim.realtime_quirks import Quirks
 from voicebot.sim.stage import Stage, rehearse, stage
 from voicebot.sim.timeline import StreamFailed, StreamOpened, VerbPlayed, WebhookAnswered
@@ -162,6 +163,19 @@ def test_full_house_is_a_sentence() -> None:
         assert (await first).problems == ()
 
     on_stage(play, settings={"VOICEBOT_MAX_CALLS": 1})
+
+
+@pytest.mark.parametrize(("choice", "verbs"), [("busy", ["Reject"]), ("+15550199199", ["Say", "Dial"])])
+def test_full_house_is_what_the_operator_chose(choice: str, verbs: list[str]) -> None:
+    async def play(made: Stage) -> None:
+        first = asyncio.ensure_future(made.phone(VISIT).call())
+        await asyncio.sleep(2.0)
+        second = await made.phone(HANGS_UP, dial=DialOutcome("completed", ring_s=2.0, talk_s=5.0)).call()
+        assert [event.verb for event in second.events if isinstance(event, VerbPlayed)] == verbs
+        assert second.violations == ()
+        assert (await first).problems == ()
+
+    on_stage(play, settings={"VOICEBOT_MAX_CALLS": 1, "VOICEBOT_OVERFLOW": choice})
 
 
 def test_hang_up_is_reported_with_what_was_said() -> None:

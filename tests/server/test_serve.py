@@ -6,6 +6,7 @@ import asyncio
 import re
 import signal
 import socket
+import subprocess
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Callable
@@ -118,7 +119,7 @@ async def server(folder: Path, *arguments: str, loop: str = "as installed", **se
             VOICEBOT_WEBHOOK_URL=crm.url,
             VOICEBOT_WEBHOOK_SECRET=WEBHOOK_SECRET,
             VOICEBOT_WEBHOOK_PRIVATE="127.0.0.1",
-            **{"VOICEBOT_LOG": "text"} | settings,
+            **{"VOICEBOT_LOG": "text", "VOICEBOT_SHED_LAG_MS": "0"} | settings,
         )
         path = f"{folder / 'shadow'}:{variables['PYTHONPATH']}"
         process = await asyncio.create_subprocess_exec(
@@ -303,3 +304,13 @@ async def test_address_that_cannot_be_had_is_one_clear_line(tmp_path: Path, argu
         port = str(taken.getsockname()[1])
         text = await refusal(tmp_path, *(one.format(taken=port) for one in arguments))
     assert re.fullmatch(r"voicebot: --host, --port: cannot listen on \S+, port \d+: .+\. Choose others, .+\.\n", text)
+
+
+def test_usual_limit_of_open_files_is_lifted() -> None:
+    program = (
+        "import resource; kind = resource.RLIMIT_NOFILE; most = resource.getrlimit(kind)[1];"
+        "resource.setrlimit(kind, (200, most));"
+        "from voicebot.server.serve import allow_many_files; allow_many_files();"
+        "assert resource.getrlimit(kind) == (most, most)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, env=dict(environment()))

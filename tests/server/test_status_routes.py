@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from tests.fakes import CALL_SID, START, BreakableStore, calls_over
 from voicebot.audio.formats import AudioFormat
 from voicebot.flow import Flow, Observations, Phase, ask
 from voicebot.flow.loader import load_flow
+from voicebot.server.attempts import MOST_WRONG
 from voicebot.server.lifecycle import Calls, ModelAccess
 from voicebot.server.status_routes import StatusRoutes
 from voicebot.store.contract import CallRecord
@@ -54,8 +56,8 @@ async def site(folder: Path, api_token: str = API_TOKEN) -> AsyncIterator[Site]:
     store = await BreakableStore.open(folder / "calls.db")
     access = ModelAccess("ws://127.0.0.1:9/", lambda: "", "m", "", AudioFormat.PCMU_8K)
     calls = calls_over(store, access, {"visit": VISIT}, max_calls=1)
-    app = web.Application()
-    app.add_routes(StatusRoutes(calls=calls, store=store, api_token=api_token).routes())
+    app, time = web.Application(), asyncio.get_running_loop().time
+    app.add_routes(StatusRoutes(calls=calls, store=store, api_token=api_token, counts=Counter(), time=time).routes())
     try:
         async with TestClient(TestServer(app)) as client:
             yield Site(client, store, calls)
@@ -85,6 +87,12 @@ async def test_not_ready_when_full(tmp_path: Path) -> None:
         session.hang_up()
         await made.calls.finished()
         assert (await made.readiness())[0] == 200
+
+
+async def test_not_ready_when_late_with_its_calls(tmp_path: Path) -> None:
+    async with site(tmp_path) as made:
+        made.calls._overloaded = lambda: True
+        assert await made.readiness() == (503, {"status": "not ready", "problems": ["lagging"], "calls": 0})
 
 
 async def test_not_ready_when_draining_or_without_a_store(tmp_path: Path) -> None:
@@ -145,3 +153,12 @@ async def test_report_waits_for_a_store_that_fails(tmp_path: Path) -> None:
         made.store.break_down()
         status, text = await made.get(f"/calls/{CALL_SID}/report", Authorization=f"Bearer {API_TOKEN}")
         assert (status, text) == (503, "the store does not answer; try again")
+
+
+async def test_tokens_cannot_be_tried_one_after_the_other(tmp_path: Path) -> None:
+    async with site(tmp_path) as made:
+        path = f"/calls/{CALL_SID}/report"
+        tried = [(await made.get(path, Authorization=f"Bearer {number}"))[0] for number in range(MOST_WRONG + 3)]
+        assert tried == [401] * MOST_WRONG + [429] * 3
+        assert (await made.get(path, Authorization=f"Bearer {API_TOKEN}"))[0] == 429  # who tries learns nothing
+        assert (await made.get("/readyz"))[0] == 200

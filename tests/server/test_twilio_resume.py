@@ -7,6 +7,7 @@ import functools
 import inspect
 import json
 import tempfile
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -38,10 +39,11 @@ from voicebot.call.entries import CallerConnected, CallOpened, Entry, LineClosed
 from voicebot.engine.entries import EndedReason, PhaseEntered
 from voicebot.flow import Flow, Limits, Observations, Phase, ask
 from voicebot.flow.loader import FlowShelf, load_flow
+from voicebot.server.connections import make_runner
 from voicebot.server.lifecycle import CLAIM_LIMIT_S, MOST_ATTEMPTS, Calls, ModelAccess, in_background
 from voicebot.server.liveness import BEAT_S, LEASE_S
+from voicebot.server.overflow import Overflow
 from voicebot.server.passing import Passing
-from voicebot.server.serve import make_runner
 from voicebot.server.twilio_routes import TwilioRoutes
 from voicebot.server.watch import ADRIFT_S, ORPHANS_EVERY, Watch
 from voicebot.sim.brain import Context, Output, Says
@@ -208,6 +210,8 @@ async def instance(
         default_flow="visit",
         wall=wall,
         others=watch.others,
+        overflow=Overflow("sentence", ORIGIN),
+        counts=Counter(),
     )
     app = web.Application()
     app.add_routes(routes.routes())
@@ -485,6 +489,36 @@ async def test_webhook_whose_instance_died_is_answered_by_another(made: Pair) ->
     kinds = await made.other.kinds()
     assert kinds.count("phase_entered") == 1 and "call_ended" not in kinds
     assert await made.hang_up(socket) == "caller_hung_up"
+
+
+# ---- an instance that is late with its calls ------------------------------------------------------------------------
+
+
+@on_pair()
+async def test_instance_that_is_late_has_another_take_the_call(made: Pair) -> None:
+    made.one.calls._overloaded = lambda: True
+    await asyncio.sleep(2 * BEAT_S)
+    answer = await made.one.dial()
+    assert answer.verbs == ["Pause", "Redirect"]
+    assert "/twilio/voice?asked=1</Redirect>" in answer.text
+    assert await made.one.store.call(CALL_SID) is None
+    assert address(await made.other.dial()) == "west"
+    assert address(await made.one.dial()) == "west"  # the same webhook once more
+
+
+@on_pair()
+async def test_caller_is_not_sent_round_for_ever(made: Pair) -> None:
+    made.one.calls._overloaded = lambda: True
+    await asyncio.sleep(2 * BEAT_S)
+    for asked, verbs in {"1": ["Pause", "Redirect"], "2": ["Say", "Hangup"], "x": ["Say", "Hangup"]}.items():
+        assert (await made.one.post(f"/twilio/voice?asked={asked}", VOICE)).verbs == verbs
+
+
+@on_pair()
+async def test_when_all_are_late_nobody_is_asked_again(made: Pair) -> None:
+    made.one.calls._overloaded = made.other.calls._overloaded = lambda: True
+    await asyncio.sleep(2 * BEAT_S)
+    assert (await made.one.dial()).verbs == ["Say", "Hangup"]
 
 
 # ---- an instance that stops -----------------------------------------------------------------------------------------

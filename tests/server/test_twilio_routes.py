@@ -8,6 +8,7 @@ import inspect
 import json
 import logging
 import tempfile
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -26,9 +27,11 @@ from voicebot.flow import Flow, Observations, Phase, Transfer, Voicemail, ask
 from voicebot.flow.loader import FlowShelf, load_flow
 from voicebot.flow.ways_out import WayOut
 from voicebot.server.app import MAX_BODY_BYTES
+from voicebot.server.connections import make_runner
+from voicebot.server.gatekeeper import Reason
 from voicebot.server.lifecycle import CLAIM_LIMIT_S, Calls, ModelAccess
+from voicebot.server.overflow import Overflow
 from voicebot.server.passing import Passing
-from voicebot.server.serve import make_runner
 from voicebot.server.twilio_routes import BODY_LIMIT_S, START_LIMIT_S, TwilioRoutes
 from voicebot.sim.brain import ScriptedBrain
 from voicebot.sim.clock import run_virtual, wall_clock
@@ -112,6 +115,7 @@ class Site:
     store: BreakableStore
     calls: Calls
     model: RealtimeServer
+    counts: Counter[Reason]
 
     async def post(
         self, path: str, form: Mapping[str, str], *, auth_token: str = TOKENS[0], headers: Mapping[str, str] = {}
@@ -174,6 +178,7 @@ async def site(
     default_flow: str = "assess",
     max_calls: int = 10,
     instance: str = "",
+    overflow: str = "sentence",
 ) -> AsyncIterator[Site]:
     wall = wall_clock(START)
     shelf = FlowShelf({name: FLOWS[name] for name in flows})
@@ -182,6 +187,7 @@ async def site(
         async with RealtimeServer(lambda: ScriptedBrain([])) as model:
             access = ModelAccess(model.url, lambda: API_KEY, "gpt-realtime-2.1", "gpt-transcribe", AudioFormat.PCMU_8K)
             calls = calls_over(store, access, shelf.flows, max_calls=max_calls, wall=wall, owner=f"{instance}-000001")
+            counts: Counter[Reason] = Counter()
             routes = TwilioRoutes(
                 calls=calls,
                 store=store,
@@ -195,6 +201,8 @@ async def site(
                 wall=wall,
                 passing=Passing(store=store, calls=calls, shelf=lambda: shelf, public_url=ORIGIN, wall=wall),
                 others=nobody,
+                overflow=Overflow(overflow, ORIGIN),
+                counts=counts,
             )
             app = web.Application(client_max_size=MAX_BODY_BYTES)
             app.add_routes(routes.routes())
@@ -203,7 +211,7 @@ async def site(
             await web.TCPSite(runner, "127.0.0.1", PORT).start()
             try:
                 async with aiohttp.ClientSession() as http:
-                    yield Site(http, store, calls, model)
+                    yield Site(http, store, calls, model, counts)
             finally:
                 store.mend()
                 await calls.end()
@@ -218,13 +226,19 @@ def on_site(
     default_flow: str = "assess",
     max_calls: int = 10,
     instance: str = "",
+    overflow: str = "sentence",
 ) -> Callable[[Callable[..., Coroutine[object, object, None]]], Callable[..., None]]:
     """Run an async test with a `Site` before its other arguments, on the virtual clock."""
 
     def decorate(test: Callable[..., Coroutine[object, object, None]]) -> Callable[..., None]:
         async def play(**arguments: object) -> None:
             async with site(
-                flows=flows, numbers=numbers, default_flow=default_flow, max_calls=max_calls, instance=instance
+                flows=flows,
+                numbers=numbers,
+                default_flow=default_flow,
+                max_calls=max_calls,
+                instance=instance,
+                overflow=overflow,
             ) as made:
                 await test(made, **arguments)
 
@@ -417,6 +431,37 @@ async def test_closing_house_takes_no_new_call(made: Site) -> None:
     made.calls.accepting = False
     assert (await made.dial(CallSid="CA" + "2" * 32)).said == FALLBACK_SENTENCES["en"].goodbye
     assert (await made.dial()).verbs[0] == "Connect"
+
+
+@on_site(max_calls=1, overflow="busy")
+async def test_full_house_may_be_a_busy_line(made: Site) -> None:
+    await made.dial()
+    assert (await made.dial(CallSid="CA" + "2" * 32)).verbs == ["Reject"]
+    assert made.counts == {"calls_full": 1}
+
+
+@on_site(max_calls=1, default_flow="order", overflow="+15550199199")
+async def test_full_house_may_ring_somebody(made: Site) -> None:
+    await made.dial()
+    answer = await made.dial(CallSid="CA" + "2" * 32)
+    assert answer.verbs == ["Say", "Dial"]
+    assert (await made.dial(CallSid="CA" + "3" * 32, To="+15550199199")).verbs == ["Say", "Hangup"]
+    ended = await made.post("/twilio/overflown", {**VOICE, "DialCallStatus": "no-answer"})
+    assert ended.said == FALLBACK_SENTENCES["it"].goodbye
+    assert (await made.post("/twilio/overflown", {**VOICE, "DialCallStatus": "completed"})).verbs == ["Hangup"]
+    assert made.calls.count == 1
+
+
+@on_site()
+async def test_process_that_is_late_takes_no_new_call(made: Site) -> None:
+    await made.dial()
+    made.calls._overloaded = lambda: True
+    assert (await made.dial(CallSid="CA" + "2" * 32)).said == FALLBACK_SENTENCES["en"].goodbye
+    assert (await made.dial()).verbs[0] == "Connect"
+    assert made.counts == {"calls_lagging": 1}
+    assert not made.calls.taking
+    made.calls._overloaded = lambda: False
+    assert (await made.dial(CallSid="CA" + "2" * 32)).verbs[0] == "Connect"
 
 
 @on_site(default_flow="order")

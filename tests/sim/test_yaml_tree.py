@@ -95,3 +95,16 @@ def test_aliases_of_aliases_are_bounded() -> None:
     laughs = "".join(f"{new}: &{new} [{', '.join([f'*{old}'] * 9)}]\n" for old, new in pairwise("abcdefg"))
     with pytest.raises(YamlProblem, match="aliases repeat"):
         read_tree(f"a: &a [x]\n{laughs}")
+
+
+@pytest.mark.parametrize(("opening", "closing"), [("[", ""), ("[", "]"), ('{"a": ', "}"), ("- ", "")])
+def test_depth_is_bounded(opening: str, closing: str) -> None:
+    depth = 20_000
+    with pytest.raises(YamlProblem, match="inside of each other"):
+        read_tree(opening * depth + "x" + closing * depth)
+    assert read_tree(opening * 5 + "x" + (closing or "]") * 5 * (opening != "- ")).values
+
+
+def test_endless_number_is_a_word() -> None:
+    digits = "9" * 5_000
+    assert read_tree(digits).values == digits

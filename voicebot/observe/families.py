@@ -12,7 +12,7 @@ _WORK_S = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30)
 _CALL_S = (5, 15, 30, 60, 120, 180, 300, 480, 600, 900, 1800, 3600)
 _LEVEL_DB = (-70, -60, -50, -45, -40, -35, -30, -25, -20, -15, -10, -5)
 _KNOWN = {
-    "refused": ("full", "draining", "flow", "store", "error"),
+    "refused": ("full", "lagging", "stopping", "flow", "store", "error"),
     "model_losses": ("lost", "refused", "roll_over"),
     "model_errors": ("none", "other", "server_error", "rate_limit_exceeded", "insufficient_quota"),
     "attempts": ("delivered", "failed", "dead", "disabled"),
@@ -73,6 +73,10 @@ class Families:
         self.threads = Gauge("voicebot_threads", "Threads of the process.")
         self.descriptors = Gauge("voicebot_open_file_descriptors", "All, sockets included.")
         self.sockets = Gauge("voicebot_open_sockets", "Sockets.")
+        self.connections = Gauge("voicebot_connections", "Connections from outside.")
+        self.turned_away = Counter(
+            "voicebot_turned_away_total", "Connections, requests and calls not served.", ("reason",)
+        )
         self.memory = Gauge("voicebot_memory_bytes", "Resident memory.")
         self.cpu = Counter("voicebot_cpu_seconds_total", "Processor time, user and system.")
         self.started = Gauge("voicebot_start_time_seconds", "When the process began, since 1970.")

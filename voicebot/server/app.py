@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import random
 from collections.abc import AsyncIterator, Callable
@@ -27,11 +28,16 @@ from voicebot.store.opening import open_store
 from voicebot.telephony.rest import TwilioRest
 from voicebot.telephony.signatures import SignatureChecker
 
+from .connections import GATEKEEPER, counted, prepared
+from .gatekeeper import Gatekeeper
 from .instance import new_owner
 from .lifecycle import Calls, ModelAccess, in_background
+from .loop_lag import Change, LoopLag
 from .metrics_routes import MetricsRoutes
 from .observing import Observing
+from .overflow import Overflow
 from .passing import Passing
+from .proxies import Proxies
 from .reporting import Reporter
 from .retention import keep_erasing
 from .siblings import Siblings
@@ -44,6 +50,7 @@ log = logging.getLogger(__name__)
 MAX_BODY_BYTES = 64 * 1024
 CALLS: web.AppKey[Calls] = web.AppKey("calls", Calls)
 WATCH: web.AppKey[Watch] = web.AppKey("watch", Watch)
+LOOP_LAG: web.AppKey[LoopLag] = web.AppKey("loop_lag", LoopLag)
 
 
 def utc_now() -> datetime:
@@ -70,7 +77,6 @@ async def create_app(
     wall: Callable[[], datetime] = utc_now,
     siblings: Siblings | None = None,
     tracing: Tracing | None = None,
-    loop_lag: Callable[[], float] = lambda: 0.0,
 ) -> web.Application:
     """Put an application together; its store is open and its flows are loaded on return.
 
@@ -80,7 +86,6 @@ async def create_app(
         wall: the time of day, aware UTC.
         siblings: the other workers of this machine.
         tracing: where spans go, instead of where the settings say.
-        loop_lag: by how much the event loop is late now (s).
 
     Raises:
         SettingsError: a setting is missing.
@@ -102,11 +107,18 @@ async def create_app(
     keys.require((name, loaded.flow) for name, loaded in flows.flows.items())
     if tracing is None and settings.otlp_endpoint:
         tracing = otlp_tracing(settings.otlp_endpoint, settings.otel_service, __version__)
+    lag = LoopLag(settings.shed_lag_ms / 1000, _say_overload)
+    gatekeeper = Gatekeeper(
+        Proxies(settings.trusted_proxies),
+        total=settings.max_connections,
+        per_address=settings.max_connections_per_address,
+    )
     observing = Observing(
         price=price_of(settings.model, settings.prices),
         tracing=tracing,
         worker=siblings.number if siblings is not None else None,
-        loop_lag=loop_lag,
+        loop_lag=lambda: lag.lag_s,
+        gatekeeper=gatekeeper,
     )
     secret = stream_secret(settings)
     store = await open_store(settings.store)
@@ -130,6 +142,7 @@ async def create_app(
         max_calls=settings.max_calls,
         wall=wall,
         observer=observing,
+        overloaded=lambda: lag.overloaded,
     )
     tokens = [one.get_secret_value() for one in settings.twilio_auth_tokens]
     account = settings.twilio_account_sid
@@ -149,8 +162,16 @@ async def create_app(
         wall=wall,
         others=watch.others,
         refused=observing.refused,
+        overflow=Overflow(settings.overflow, settings.public_url),
+        counts=gatekeeper.counts,
     )
-    status = StatusRoutes(calls=calls, store=store, api_token=settings.api_token.get_secret_value())
+    status = StatusRoutes(
+        calls=calls,
+        store=store,
+        api_token=settings.api_token.get_secret_value(),
+        counts=gatekeeper.counts,
+        time=asyncio.get_running_loop().time,
+    )
     metrics = MetricsRoutes(
         observing, calls, store, wall, siblings=siblings, api_token=settings.api_token.get_secret_value()
     )
@@ -162,6 +183,7 @@ async def create_app(
                 await running.enter_async_context(siblings.answering(lambda: observing.own_text(calls, store)))
             await running.enter_async_context(in_background(worker.run(), name="delivery"))
             await running.enter_async_context(in_background(watch.run(), name="watch"))
+            await running.enter_async_context(in_background(lag.run(), name="loop lag"))
             if settings.retention_days:
                 erasing = keep_erasing(store, settings.retention_days, wall)
                 await running.enter_async_context(in_background(erasing, name="retention"))
@@ -176,12 +198,22 @@ async def create_app(
         # Whoever serves lets them finish before: by now aiohttp drops what their sockets receive.
         await calls.end()
 
-    app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[observing.middleware])
-    app[CALLS], app[WATCH] = calls, watch
+    app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[observing.middleware, counted])
+    app[CALLS], app[WATCH], app[LOOP_LAG], app[GATEKEEPER] = calls, watch, lag, gatekeeper
+    app.on_response_prepare.append(prepared)
     app.add_routes([*twilio.routes(), *status.routes(), *metrics.routes()])
     app.cleanup_ctx.append(work)
     app.on_shutdown.append(end_calls)
     return app
+
+
+def _say_overload(change: Change, lag_s: float) -> None:
+    if change == "overloaded":
+        log.warning(
+            "this process is %.0f ms late with its calls: new ones are refused", lag_s * 1000, extra=named("lagging")
+        )
+    else:
+        log.info("this process keeps time again: new calls are taken", extra=named("lagging_no_more"))
 
 
 def _shelf_of(given: FlowShelf | Callable[[], FlowShelf] | None, settings: Settings) -> Callable[[], FlowShelf]:

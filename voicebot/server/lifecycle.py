@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
-from typing import Protocol
+from typing import Literal, Protocol
 
 from voicebot.audio.formats import AudioFormat
 from voicebot.call.clips import ClipCache
@@ -48,6 +48,7 @@ RETURN_LIMIT_S = 15.0  # for a caller whose stream broke: Twilio asks what comes
 END_LIMIT_S = 5.0
 RECALL_LIMIT_S = 0.5  # for clips from the store, before a call begins
 MOST_ATTEMPTS = 8  # hands that a call may go through; past them the caller hears a sentence
+Obstacle = Literal["stopping", "lagging", "full"]
 _UNREPORTED = "a call could not be reported; its journal is kept"
 
 
@@ -89,6 +90,7 @@ class Calls:
         max_calls: int,
         wall: Callable[[], datetime],
         observer: CallObserver | None = None,
+        overloaded: Callable[[], bool] = lambda: False,
     ) -> None:
         """
         Args:
@@ -97,10 +99,11 @@ class Calls:
             max_calls: unfinished ones at most, over all instances.
             wall: the time of day, aware UTC.
             observer: sees what happens in calls.
+            overloaded: whether this process is too late with its calls to take another one.
         """
         self._observer = observer
         self._store, self._access, self._shelf, self._reporter = store, access, shelf, reporter
-        self.owner, self.max_calls, self._wall = owner, max_calls, wall
+        self.owner, self.max_calls, self._wall, self._overloaded = owner, max_calls, wall, overloaded
         self._clips = ClipCache(rendered=self._keep_clip)
         self._recalled: set[str] = set()  # clips that the store was asked for
         self._sessions: dict[str, CallSession] = {}
@@ -116,14 +119,28 @@ class Calls:
         return len(self._sessions)
 
     @property
+    def obstacle(self) -> Obstacle | None:
+        """Why no new call can be taken here: all are refused, or one more would be too many."""
+        if not self.accepting:
+            return "stopping"
+        if self._overloaded():
+            return "lagging"
+        return "full" if len(self._entering | self._sessions.keys()) >= self.max_calls else None
+
+    @property
     def full(self) -> bool:
-        """Whether one more call would be too many, or none is taken any more."""
-        return not self.accepting or len(self._entering | self._sessions.keys()) >= self.max_calls
+        """Whether no new call can be taken here, for whatever reason."""
+        return self.obstacle is not None
+
+    @property
+    def taking(self) -> bool:
+        """Whether others may send calls here."""
+        return self.obstacle not in ("stopping", "lagging")
 
     @contextmanager
     def place(self, call_sid: str) -> Iterator[bool]:
         """Hold a place while a call is opened, or say that there is none; a call at work has one already."""
-        held = call_sid in self._sessions or call_sid in self._entering or not self.full
+        held = call_sid in self._sessions or call_sid in self._entering or self.obstacle is None
         if held:
             self._entering.add(call_sid)
         try:

@@ -31,6 +31,7 @@ from voicebot.observe.spans import CallSpans, delivery_span
 from voicebot.observe.tracing import Tracing
 from voicebot.store.contract import CallRecord, Store
 
+from .gatekeeper import Gatekeeper
 from .lifecycle import Calls
 from .logs import LineCount
 
@@ -54,6 +55,7 @@ class Observing:
         tracing: Tracing | None = None,
         worker: int | None = None,
         loop_lag: Callable[[], float] = lambda: 0.0,
+        gatekeeper: Gatekeeper | None = None,
     ) -> None:
         """
         Args:
@@ -61,9 +63,11 @@ class Observing:
             tracing: where spans go, if anywhere.
             worker: the number of this process among several.
             loop_lag: by how much the event loop is late now (s).
+            gatekeeper: knows who is connected, and counts who was turned away.
         """
         self.families = Families()
         self._price, self._tracing, self._loop_lag = price, tracing, loop_lag
+        self._gatekeeper = gatekeeper
         self._worker = "" if worker is None else str(worker)
         self._spans: dict[tuple[str, int], CallSpans] = {}
         self._lines = LineCount(self._count_line)
@@ -164,6 +168,12 @@ class Observing:
         families.sockets.set(state.sockets)
         families.memory.set(state.memory_bytes)
         families.cpu.add(by=state.cpu_s - families.cpu.value())
+        if self._gatekeeper is not None:
+            families.connections.set(self._gatekeeper.open)
+            for reason in REASONS:
+                families.turned_away.add(
+                    reason, by=self._gatekeeper.counts[reason] - families.turned_away.value(reason)
+                )
         return exposition(families.own, self._worker)
 
     async def shared_text(self, store: Store, now: datetime) -> str:

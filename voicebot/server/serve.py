@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import resource
 import socket
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
@@ -19,15 +20,15 @@ from voicebot.log_events import named
 from voicebot.settings import Settings
 
 from .app import CALLS, WATCH, create_app
+from .connections import Doors, make_runner
 from .logs import configure_logging
 from .reload import FollowedShelf
 from .siblings import Siblings
-from .sockets import BACKLOG, listen
+from .sockets import listen
 from .stopping import StopRequests
 
 log = logging.getLogger(__name__)
 
-KEEPALIVE_S = 30.0
 AFTERMATH_S = 0.6  # after the last call: its phone line asks what comes next, and its report is delivered
 
 
@@ -74,7 +75,15 @@ def worker_name(instance: str, number: int) -> str:
     return f"{instance}-{number}" if instance else str(number)
 
 
+def allow_many_files() -> None:
+    """Let this process have as many files open as the system allows: a connection is one, a call with its model two."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):  # a system whose limit is not what it says
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 def _run(serving: Coroutine[object, object, None]) -> None:
+    allow_many_files()
     with asyncio.Runner(loop_factory=_fast_loop()) as runner:
         runner.run(serving)
 
@@ -115,22 +124,23 @@ async def _serve(
         app.cleanup_ctx.append(followed.followed)
     runner = make_runner(app)
     await runner.setup()
-    requests = StopRequests(supervisor)
+    doors, requests = Doors(runner), StopRequests(supervisor)
     gc.collect()
     gc.freeze()  # what is loaded by now stays: a full collection over it was measured to stall calls for 25 ms
     try:
         for one in opened():
-            await web.SockSite(runner, one, backlog=BACKLOG).start()
-        _say_where(runner, settings)
+            await doors.open(one)
+        _say_where(doors, settings)
         requests.answering()
         await requests.first()
-        await _finish_calls(runner, settings.drain_s, requests)
+        await _finish_calls(app, doors, settings.drain_s, requests)
     finally:
+        doors.close()
         await runner.cleanup()
 
 
-def _say_where(runner: web.AppRunner, settings: Settings) -> None:
-    (host, port, *_), *others = runner.addresses
+def _say_where(doors: Doors, settings: Settings) -> None:
+    (host, port), *others = doors.addresses
     log.info(
         "listening on http://%s:%s, known to Twilio as %s", host, port, settings.public_url, extra=named("serving")
     )
@@ -139,20 +149,13 @@ def _say_where(runner: web.AppRunner, settings: Settings) -> None:
         log.info("streams named %s are taken on port %s", settings.instance, alone[0], extra=named("serving_streams"))
 
 
-def make_runner(app: web.Application) -> web.AppRunner:
-    """How aiohttp serves an application of ours. Nobody sends us compressed bodies, so none is unpacked."""
-    return web.AppRunner(
-        app, access_log=None, keepalive_timeout=KEEPALIVE_S, auto_decompress=False, shutdown_timeout=1.0
-    )
-
-
-async def _finish_calls(runner: web.AppRunner, limit_s: float, requests: StopRequests) -> None:
+async def _finish_calls(app: web.Application, doors: Doors, limit_s: float, requests: StopRequests) -> None:
     """Take no more calls; let those at work finish, until the limit or a second request.
 
     Those left then go on in other instances, if there are any that take calls; else they end with a sentence. The
     server answers all the while: a call that is being put through needs its stream, one that ends its `after`.
     """
-    calls, watch = runner.app[CALLS], runner.app[WATCH]
+    calls, watch = app[CALLS], app[WATCH]
     calls.accepting = False
     await watch.take_no_more()
     log.info(
@@ -167,8 +170,7 @@ async def _finish_calls(runner: web.AppRunner, limit_s: float, requests: StopReq
         log.info(
             "%d calls go on in %s", len(calls.at_work), ", ".join(sorted(others)), extra=named("calls_go_on_elsewhere")
         )
-        for site in list(runner.sites):  # what comes now is for the others
-            await site.stop()
+        doors.close()  # what comes now is for the others
         await calls.hand_over()
     await calls.end()
     await asyncio.sleep(last_words_s)

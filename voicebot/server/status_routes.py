@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hmac
 import logging
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping
 
 from aiohttp import web
 
@@ -11,16 +14,29 @@ from voicebot.errors import StoreError
 from voicebot.log_events import named
 from voicebot.store.contract import Store
 
-from .lifecycle import Calls
+from .attempts import Attempts
+from .connections import client_of, vouch
+from .gatekeeper import Reason
+from .lifecycle import Calls, Obstacle
 
 log = logging.getLogger(__name__)
+
+_PROBLEMS: Mapping[Obstacle, str] = {"stopping": "draining", "lagging": "lagging", "full": "full"}
 
 
 class StatusRoutes:
     """The handlers of `/healthz`, `/readyz` and `/calls/{call_sid}/report`."""
 
-    def __init__(self, *, calls: Calls, store: Store, api_token: str) -> None:
-        self._calls, self._store, self._api_token = calls, store, api_token
+    def __init__(
+        self, *, calls: Calls, store: Store, api_token: str, counts: Counter[Reason], time: Callable[[], float]
+    ) -> None:
+        """
+        Args:
+            counts: where refusals are counted.
+            time: seconds that never go back.
+        """
+        self._calls, self._store, self._api_token, self._counts, self._time = calls, store, api_token, counts, time
+        self._attempts = Attempts()
 
     def routes(self) -> list[web.RouteDef]:
         """One line per route."""
@@ -36,11 +52,8 @@ class StatusRoutes:
 
     async def ready(self, request: web.Request) -> web.Response:
         """Whether a new call would be taken."""
-        problems = []
-        if not self._calls.accepting:
-            problems.append("draining")
-        elif self._calls.full:
-            problems.append("full")
+        obstacle = self._calls.obstacle
+        problems = [] if obstacle is None else [_PROBLEMS[obstacle]]
         if not self._store.healthy():
             problems.append("store")
         body = {"status": "ready" if not problems else "not ready", "problems": problems, "calls": self._calls.count}
@@ -48,9 +61,7 @@ class StatusRoutes:
 
     async def report(self, request: web.Request) -> web.Response:
         """The whole report of an ended call, with its transcript. Needs `Authorization: Bearer` and the API token."""
-        given = request.headers.get("Authorization", "").removeprefix("Bearer ").encode(errors="surrogateescape")
-        if not self._api_token or not hmac.compare_digest(given, self._api_token.encode()):
-            raise web.HTTPUnauthorized(text="give the API token as a bearer token")
+        self._check_token(request)
         try:
             report = await self._store.report(request.match_info["call_sid"])
         except StoreError as exc:
@@ -59,3 +70,20 @@ class StatusRoutes:
         if report is None:
             raise web.HTTPNotFound(text="no report of this call; it is unknown or still going on")
         return web.Response(text=report, content_type="application/json")
+
+    def _check_token(self, request: web.Request) -> None:
+        """Let nobody on who does not hold the API token, and nobody try who was wrong too often."""
+        client, now = client_of(request), self._time()
+        if (wait_s := self._attempts.wait_s(client, now)) > 0:
+            self._counts["throttled"] += 1
+            again = {"Retry-After": str(math.ceil(wait_s))}
+            raise web.HTTPTooManyRequests(text="too many wrong tokens; try later", headers=again)
+        given = request.headers.get("Authorization", "").removeprefix("Bearer ").encode(errors="surrogateescape")
+        if not self._api_token or not hmac.compare_digest(given, self._api_token.encode()):
+            self._attempts.failed(client, now)
+            self._counts["refused_token"] += 1
+            log.warning("a wrong API token from %s", client, extra=named("token_refused"))
+            raise web.HTTPUnauthorized(
+                text="give the API token as a bearer token", headers={"WWW-Authenticate": "Bearer"}
+            )
+        vouch(request)

@@ -10,6 +10,7 @@ import asyncio
 import json
 import logging
 import re
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from datetime import datetime
@@ -29,14 +30,19 @@ from voicebot.telephony import tokens, twiml
 from voicebot.telephony.leg import PhoneLeg, read_start
 from voicebot.telephony.signatures import SignatureChecker
 
+from .connections import client_of, vouch
+from .gatekeeper import Reason
 from .instance import name_of
-from .lifecycle import CLAIM_LIMIT_S, ENDED_BADLY, MOST_ATTEMPTS, Calls
+from .lifecycle import CLAIM_LIMIT_S, ENDED_BADLY, MOST_ATTEMPTS, Calls, Obstacle
+from .overflow import OVERFLOWN_PATH, Overflow
 from .passing import PASSED_PATH, Passing
 
 log = logging.getLogger(__name__)
 
 MEDIA_PATH = "/twilio/media"
 AFTER_PATH = "/twilio/after"
+VOICE_PATH = "/twilio/voice"
+MOST_ASKED_AGAIN = 2  # so often a caller waits a second for another instance to take the call
 BODY_LIMIT_S = 5.0
 START_LIMIT_S = 5.0
 WRITE_LIMIT_S = 5.0
@@ -46,6 +52,11 @@ _CALL_SID = re.compile(r"CA[0-9a-f]{32}")
 _NUMBER = re.compile(r"\+[1-9]\d{6,14}")
 _ENDED = frozenset({"completed", "busy", "failed", "no-answer", "canceled"})
 _FORM = "application/x-www-form-urlencoded"  # how Twilio posts; nothing else is parsed
+_REFUSED: Mapping[Obstacle, Reason] = {
+    "full": "calls_full",
+    "lagging": "calls_lagging",
+    "stopping": "calls_stopping",
+}
 _LANGUAGE: web.RequestKey[str] = web.RequestKey("language", str)  # of the caller, once the flow is known
 
 Handler = Callable[["TwilioRoutes", web.Request], Awaitable[web.StreamResponse]]
@@ -58,9 +69,6 @@ def _spoken_fallback(handler: Handler) -> Handler:
     async def answered(self: TwilioRoutes, request: web.Request) -> web.StreamResponse:
         try:
             return await handler(self, request)
-        except RefusedRequestError as exc:
-            log.warning("refused %s: %s", request.path, exc, extra=named("request_refused"))
-            raise web.HTTPForbidden(text="the request is not signed as expected") from exc
         except web.HTTPException:
             raise
         except VoicebotError as exc:
@@ -92,22 +100,28 @@ class TwilioRoutes:
         default_flow: str,
         wall: Callable[[], datetime],
         others: Callable[[], Awaitable[frozenset[str]]],
+        overflow: Overflow,
+        counts: Counter[Reason],
         refused: Callable[[str], None] = lambda reason: None,
     ) -> None:
         """
         Args:
             others: says which other instances a call may go to.
+            overflow: what callers get for whom there is no place.
+            counts: where refusals are counted.
             refused: told why a caller hears a sentence instead of a conversation.
         """
         self.refused = refused
         self._calls, self._passing, self._store, self._shelf, self._checker = calls, passing, store, shelf, checker
         self._secret, self._public_url, self._audio_format = secret, public_url, audio_format
         self._numbers, self._default_flow, self._wall, self._others = numbers, default_flow, wall, others
+        self._overflow, self._counts = overflow, counts
 
     def routes(self) -> list[web.RouteDef]:
         """One line per route."""
         return [
-            web.post("/twilio/voice", self.voice),
+            web.post(VOICE_PATH, self.voice),
+            web.post(OVERFLOWN_PATH, self.overflown),
             web.get(MEDIA_PATH, self.media),
             web.get(MEDIA_PATH + "/{instance}", self.media),  # whoever is named: one that lands here is for us
             web.post(AFTER_PATH, self.after),
@@ -144,18 +158,42 @@ class TwilioRoutes:
             token_issued_at=int(now.timestamp()),
         )
         with self._calls.place(call_sid) as held:
-            record, is_new = None, False
             if held:
                 record, is_new = await self._store.open_call(known, max_calls=self._calls.max_calls)
+            else:  # one that another instance has is no new call
+                record, is_new = await self._store.call(call_sid), False
             if record is None:
-                self.refused("full" if self._calls.accepting else "draining")
-                log.warning("no room for another call", extra=named("call_refused_full", call_sid))
-                return _xml(twiml.say_goodbye(language))
+                obstacle = "full" if held else self._calls.obstacle
+                return await self._refuse(request, known, obstacle or "full", language)
             if is_new:
                 self._calls.open(record, loaded)
         if record.ended is not None:
             return _xml(twiml.hang_up())
         return self._connect(record)
+
+    async def _refuse(self, request: web.Request, known: CallRecord, obstacle: Obstacle, language: str) -> web.Response:
+        """There is no place for a call here: have another instance take it, or give what the operator chose.
+
+        All instances together are full at once. But one that is late or stops says nothing of the others, and which of
+        them is asked is chosen anew when the caller asks again.
+        """
+        asked = request.query.get("asked", "0")
+        times = int(asked) if re.fullmatch(r"[0-9]", asked) else MOST_ASKED_AGAIN
+        if obstacle != "full" and times < MOST_ASKED_AGAIN and await self._others():
+            self._counts["calls_passed_on"] += 1
+            return _xml(twiml.ask_again(f"{self._public_url}{VOICE_PATH}?asked={times + 1}"))
+        self._counts[_REFUSED[obstacle]] += 1
+        self.refused(obstacle)
+        log.warning("no room for another call: %s", obstacle, extra=named("call_refused_full", known.call_sid))
+        return _xml(self._overflow.answer(language, caller=known.caller, called=known.called))
+
+    @_spoken_fallback
+    async def overflown(self, request: web.Request) -> web.Response:
+        """The number for callers without a place was rung: hang up, or say goodbye if nobody was there."""
+        form = await self._signed_form(request)
+        _call_sid(form)
+        loaded = self._route(form.get("To", ""))
+        return _xml(self._overflow.came_back(form, loaded.flow.languages[0]))
 
     @_spoken_fallback
     async def after(self, request: web.Request) -> web.Response:
@@ -248,7 +286,7 @@ class TwilioRoutes:
 
     async def status(self, request: web.Request) -> web.Response:
         """The call's status changed: at its end, a session that still waits for its stream gives up."""
-        form = await self._signed_or_forbidden(request)
+        form = await self._signed_form(request)
         call_sid = _call_sid(form)
         if form.get("CallStatus") in _ENDED:
             self._calls.line_over(call_sid)
@@ -258,7 +296,7 @@ class TwilioRoutes:
 
     async def stream_status(self, request: web.Request) -> web.Response:
         """The stream's status changed: errors are logged with Twilio's words."""
-        form = await self._signed_or_forbidden(request)
+        form = await self._signed_form(request)
         if form.get("StreamEvent") == "stream-error":
             log.warning("stream error: %.200s", form.get("StreamError"), extra=named("stream_error", _call_sid(form)))
         return web.Response(status=204)
@@ -270,8 +308,8 @@ class TwilioRoutes:
         try:
             self._checker.check_handshake(request.path, request.headers.get("X-Twilio-Signature"))
         except RefusedRequestError as exc:
-            log.warning("refused a stream: %s", exc, extra=named("stream_refused"))
-            raise web.HTTPForbidden(text="the handshake is not signed as expected") from exc
+            raise self._forbidden(request, exc) from exc
+        vouch(request)
         socket = web.WebSocketResponse(timeout=2.0, compress=False, max_msg_size=MAX_FRAME_BYTES, autoping=True)
         await socket.prepare(request)
         try:
@@ -298,7 +336,8 @@ class TwilioRoutes:
             if not session.attach(leg, start.stream_sid):
                 raise RefusedRequestError("the call has its stream already, or is over")
         except (MediaStreamError, RefusedRequestError, LegLostError, StoreError, FlowError) as exc:
-            log.warning("refused a stream: %s", exc, extra=named("stream_refused"))
+            self._counts["refused_stream"] += 1
+            log.warning("refused a stream from %s: %s", client_of(request), exc, extra=named("stream_refused"))
             await socket.close(code=WSCloseCode.POLICY_VIOLATION, message=b"refused")
             return socket
         await session.over()
@@ -308,8 +347,27 @@ class TwilioRoutes:
     # ---- common ---------------------------------------------------------------------------------------------------
 
     async def _signed_form(self, request: web.Request) -> dict[str, str]:
-        """The form, once its signature holds.
+        """The form, once its signature holds; else the request ends here."""
+        try:
+            form = await self._checked_form(request)
+        except RefusedRequestError as exc:
+            raise self._forbidden(request, exc) from exc
+        vouch(request)
+        return form
 
+    def _forbidden(self, request: web.Request, why: RefusedRequestError) -> web.HTTPForbidden:
+        self._counts["forged"] += 1
+        log.warning(
+            "refused %s from %s: %s",
+            request.match_info.route.resource,
+            client_of(request),
+            why,
+            extra=named("request_refused"),
+        )
+        return web.HTTPForbidden(text="the request is not signed as expected")
+
+    async def _checked_form(self, request: web.Request) -> dict[str, str]:
+        """
         Raises:
             RefusedRequestError: the signature is missing or does not hold.
         """
@@ -325,13 +383,6 @@ class TwilioRoutes:
                 raise RefusedRequestError("the body is no form") from exc
         self._checker.check_webhook(request.raw_path, form, signature)
         return {name: str(form[name]) for name in form}
-
-    async def _signed_or_forbidden(self, request: web.Request) -> dict[str, str]:
-        try:
-            return await self._signed_form(request)
-        except RefusedRequestError as exc:
-            log.warning("refused %s: %s", request.path, exc, extra=named("request_refused"))
-            raise web.HTTPForbidden(text="the request is not signed as expected") from exc
 
     def _route(self, called: str) -> LoadedFlow:
         """The flow of a number: the table, then the flows' own numbers, then the default, then the only one.

@@ -102,7 +102,7 @@ class Watch:
 
     async def _look(self, tasks: asyncio.TaskGroup) -> None:
         sessions, began = self._calls.sessions, self._time()
-        owned = await self._store.beat(self._calls.owner, takes_calls=self._calls.accepting)
+        owned = await self._store.beat(self._calls.owner, takes_calls=self._calls.taking)
         if self._time() - began > BEAT_S:
             self._observer.blind()  # others may have waited as long to write their beats
         for call_sid, session in sessions.items():

@@ -133,6 +133,7 @@ async def fleet(
             "VOICEBOT_WEBHOOK_SECRET": WEBHOOK_SECRET,
             "VOICEBOT_WEBHOOK_PRIVATE": "127.0.0.1",
             "VOICEBOT_SECRET": STREAM_SECRET,
+            "VOICEBOT_SHED_LAG_MS": "0",  # the twins' own work is on the same machine
             **(settings or {}),
         }
         for name in names:

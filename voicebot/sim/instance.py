@@ -109,9 +109,14 @@ class Instance:
 
     def kill_all(self) -> None:
         """End it and every process that it started, also if it is gone and they are not."""
-        if self._reading:  # somebody holds its log open
+        if not self._reading:  # nobody holds its log open
+            return
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        for found in filter(None, map(_WORKER.search, self.log)):  # each in a group of its own, all in one session
             with suppress(ProcessLookupError):
-                os.killpg(self.pid, signal.SIGKILL)
+                if os.getsid(int(found[2])) == self.pid:
+                    os.kill(int(found[2]), signal.SIGKILL)
 
     def terminate(self) -> None:
         """Ask it to stop (SIGTERM)."""

@@ -137,6 +137,7 @@ async def stage(
                 "VOICEBOT_SECRET": STREAM_SECRET,
                 "VOICEBOT_CODEC": codec,
                 "VOICEBOT_DRAIN_S": 5.0,
+                "VOICEBOT_SHED_LAG_MS": 0,  # the twins' own work is in the same loop
             }
             app = await create_app(
                 read_settings(None, **(given | (settings or {}))),

@@ -15,6 +15,8 @@ import yaml  # type: ignore[import-untyped]  # the package brings no types
 
 SAYS_NOTHING = "write something behind it; inside of braces, text that holds a comma needs quotation marks"
 MAX_NODES = 50_000  # an alias counts as often as it is used: a few lines of them could stand for billions
+MAX_DEPTH = 30  # of collections inside of each other: PyYAML takes time as the square of it, then the stack's end
+_LONGEST_NUMBER = 40  # characters; more is no number that anybody means, and Python refuses to read some thousand
 _PLAIN: dict[str, object] = {
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
@@ -62,6 +64,7 @@ def read_tree(text: str) -> YamlTree:
             value, a tag, or an alias of itself.
     """
     try:
+        _check_depth(text)
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as exc:
         mark = exc.problem_mark or exc.context_mark
@@ -72,6 +75,16 @@ def read_tree(text: str) -> YamlTree:
         return YamlTree(None, {(): 1}, {})
     reader = _Reader(text)
     return YamlTree(reader.read(root, ()), reader.lines, reader.key_lines)
+
+
+def _check_depth(text: str) -> None:
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            raise YamlProblem(
+                event.start_mark.line + 1, f"more than {MAX_DEPTH} lists and mappings inside of each other"
+            )
 
 
 class _Reader:
@@ -131,6 +144,8 @@ def _scalar(node: yaml.ScalarNode) -> object:
         return text
     if text in _PLAIN:
         return _PLAIN[text]
+    if len(text) > _LONGEST_NUMBER:
+        return text
     if _INTEGER.fullmatch(text):
         return int(text)
     return float(text) if _NUMBER.fullmatch(text) else text
