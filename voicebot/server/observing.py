@@ -170,10 +170,8 @@ class Observing:
         families.cpu.add(by=state.cpu_s - families.cpu.value())
         if self._gatekeeper is not None:
             families.connections.set(self._gatekeeper.open)
-            for reason in REASONS:
-                families.turned_away.add(
-                    reason, by=self._gatekeeper.counts[reason] - families.turned_away.value(reason)
-                )
+            for reason, count in self._gatekeeper.snapshot().items():
+                families.turned_away.add(reason, by=count - families.turned_away.value(reason))
         return exposition(families.own, self._worker)
 
     async def shared_text(self, store: Store, now: datetime) -> str:
