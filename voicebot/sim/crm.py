@@ -64,14 +64,20 @@ class CrmSink:
         secret: `whsec_…`, the same as the sender's.
         answers: for the first requests, in order; those after them are answered as `CrmSink` describes.
         wall: aware UTC time by which freshness is judged; by default the library judges, by the machine's clock.
+        keepalive_s: how long a connection is kept for another request.
     """
 
     def __init__(
-        self, secret: str, *, answers: Iterable[CrmAnswer] = (), wall: Callable[[], datetime] | None = None
+        self,
+        secret: str,
+        *,
+        answers: Iterable[CrmAnswer] = (),
+        wall: Callable[[], datetime] | None = None,
+        keepalive_s: float = 75.0,
     ) -> None:
         self.received: list[Received] = []
         self._webhook = Webhook(secret)
-        self._wall = wall
+        self._wall, self._keepalive_s = wall, keepalive_s
         self._answers = deque(answers)
         self._url: str | None = None
         self._changed = asyncio.Condition()
@@ -87,7 +93,7 @@ class CrmSink:
     async def __aenter__(self) -> CrmSink:
         app = web.Application(client_max_size=_ACCEPTED_BODY)
         app.router.add_route("*", "/{path:.*}", self._take)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0, keepalive_timeout=self._keepalive_s)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
         host, port = self._runner.addresses[0][:2]
