@@ -64,20 +64,14 @@ class CrmSink:
         secret: `whsec_…`, the same as the sender's.
         answers: for the first requests, in order; those after them are answered as `CrmSink` describes.
         wall: aware UTC time by which freshness is judged; by default the library judges, by the machine's clock.
-        keepalive_s: how long a connection is kept for another request.
     """
 
     def __init__(
-        self,
-        secret: str,
-        *,
-        answers: Iterable[CrmAnswer] = (),
-        wall: Callable[[], datetime] | None = None,
-        keepalive_s: float = 75.0,
+        self, secret: str, *, answers: Iterable[CrmAnswer] = (), wall: Callable[[], datetime] | None = None
     ) -> None:
         self.received: list[Received] = []
         self._webhook = Webhook(secret)
-        self._wall, self._keepalive_s = wall, keepalive_s
+        self._wall = wall
         self._answers = deque(answers)
         self._url: str | None = None
         self._changed = asyncio.Condition()
@@ -93,7 +87,7 @@ class CrmSink:
     async def __aenter__(self) -> CrmSink:
         app = web.Application(client_max_size=_ACCEPTED_BODY)
         app.router.add_route("*", "/{path:.*}", self._take)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0, keepalive_timeout=self._keepalive_s)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
         host, port = self._runner.addresses[0][:2]
@@ -113,6 +107,12 @@ class CrmSink:
     def recover(self) -> None:
         """Forget what was ordered of the next requests: from now on they are answered as `CrmSink` describes."""
         self._answers.clear()
+
+    def close_connections(self) -> None:
+        """Close the connections there are, which are kept for another request; one under way would be broken."""
+        assert self._runner.server is not None
+        for connection in self._runner.server.connections:
+            connection.force_close()
 
     def reports(self) -> list[Received]:
         """What a CRM would book: proven requests that were answered 2xx, the first of each id."""

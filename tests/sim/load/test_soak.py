@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from voicebot.sim.load.command import soak_lines
+from voicebot.sim.load.figures import Window
 from voicebot.sim.load.soak import GROWTH_FROM, Rest, Soaked, left_over
 
 BASE = Rest(done=200, memory_kib=80_000, descriptors=30, sockets=10, tasks=12, calls=0)
@@ -52,9 +53,11 @@ def test_failures_are_left_over_too() -> None:
 
 def test_soak_is_told_in_lines() -> None:
     made = soaked(replace(END, tasks=None, memory_kib=80_500), ended=Counter({"busy": 3}))
+    made.window, made.lateness_p99_ms = Window(100.0, 0.0, 80.0, 20.0, 12.0, 1.0), 0.456
     assert soak_lines(made) == [
         "      3 × busy",
         "1200 calls have one report each, with the first ones",
+        "in 100 s the server took 80% of a core and waited for it 20%; the load took 12%, late by 0.46 ms at p99",
         "the server        before   most  after  difference",
         "memory, KiB        80000  80500  80500        +500",
         "file descriptors      30     90     30          +0",

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from .course import run_course
-from .figures import Figures, faults, load_was_limit
+from .figures import Figures, Window, faults, load_was_limit
 from .plan import Plan
 from .profiles import Shape
 from .server import Ours
@@ -25,7 +25,7 @@ from .sheet import (
 )
 from .soak import Soaked, left_over, run_soak
 from .steps import Step, find, measure
-from .table import LEGEND, LOADS, SAMPLES, Sample, compared, head_lines, line, load_lines
+from .table import LEGEND, LOADS, SAMPLES, Sample, compared, head_lines, line, load_lines, percent, shown
 
 T = TypeVar("T")
 COMPLAINTS_SHOWN = 5
@@ -179,6 +179,8 @@ def soak_lines(soaked: Soaked) -> list[str]:
     lines = [f"{times:7} × {how}" for how, times in soaked.ended.items()]
     if soaked.reports is not None:
         lines.append(f"{soaked.reports[1]} calls have one report each, with the first ones")
+    if soaked.window is not None:
+        lines.append(_pace(soaked.window, soaked.lateness_p99_ms))
     if soaked.base is None or soaked.end is None:
         return lines
     names = {
@@ -197,6 +199,14 @@ def soak_lines(soaked: Soaked) -> list[str]:
         else:
             rows.append([name, str(before), str(peak[name]), str(after), f"{after - before:+d}"])
     return [*lines, *compared(["the server", "before", "most", "after", "difference"], rows)]
+
+
+def _pace(window: Window, lateness_p99_ms: float | None) -> str:
+    """Who was how busy, and whether the machine let them."""
+    server = "" if window.server_s is None else f"the server took {percent(window.server_s / window.wall_s)} of a core"
+    waited = "" if window.waited_s is None else f" and waited for it {percent(window.waited_s / window.wall_s)}; "
+    load = f"the load took {percent(window.load_s / window.wall_s)}, late by {shown(lateness_p99_ms)} ms at p99"
+    return f"in {window.wall_s:.0f} s {server}{waited}{load}"
 
 
 def _run(work: Coroutine[object, object, T]) -> T:

@@ -63,7 +63,7 @@ class LeanSocket(asyncio.Protocol):
 
     def write(self, encoded: bytes) -> None:
         """Send bytes as they are; a socket that is gone takes them in silence."""
-        if self._transport is not None:
+        if self._transport is not None and not self._transport.is_closing():
             self._transport.write(encoded)
 
     def send(self, text: bytes, kind: int = _TEXT) -> None:

@@ -96,7 +96,7 @@ class Phone:
                 self.say_connected()
                 self.say_start(stream)
         except (OSError, aiohttp.ClientError, NoStreamError) as exc:
-            self.readings.fail(f"no stream: {exc or repr(exc)}")
+            self.readings.fail(f"no stream: {str(exc) or repr(exc)}")
 
     async def hang_up(self, http: aiohttp.ClientSession) -> None:
         """End the stream as a caller does who puts the phone down, and report it."""

@@ -35,6 +35,8 @@ def soak_document(plan: Plan, soaked: Soaked) -> Document:
         "calls": plan.total,
         "ended": dict(soaked.ended),
         "reports": None if soaked.reports is None else {str(n): calls for n, calls in sorted(soaked.reports.items())},
+        "window": None if soaked.window is None else asdict(soaked.window),
+        "lateness_p99_ms": soaked.lateness_p99_ms,
         "base": None if soaked.base is None else asdict(soaked.base),
         "end": None if soaked.end is None else asdict(soaked.end),
         "wrong": left_over(soaked, plan.total),

@@ -16,18 +16,18 @@ from voicebot.sim.account import WEBHOOK_SECRET
 from voicebot.sim.crm import CrmSink
 
 from .endings import BAD_EVERY, GREETING_MS, MODEL_FAULTS, Ending, ShortCall, WrongEndError, ending
+from .figures import Window
 from .phone import NoStreamError, Phone
 from .plan import Plan
 from .pump import FramePump
-from .readings import Readings
+from .readings import Readings, percentile_ms
 from .scene import Scene, open_http, scene
-from .steps import END_LIMIT_S
+from .steps import END_LIMIT_S, clocks, window_between
 
-WARM_UP_CALLS = 200
+WARM_UP_CALLS = 200  # at least, and a tenth of the calls: a heap grows to its size within some hundred
 EXPOSED = 200  # places for calls whose end the server has yet to notice
 CALL_LIMIT_S = 30.0
 REPORTS_LIMIT_S = 60.0  # after the last call, for those that the server must notice by itself
-KEPT_S = 1.0  # a connection to the CRM is kept so long for another report
 STILL_S = 3.0  # descriptors that do not change for so long stay
 STILL_LIMIT_S = 40.0  # longer than any connection is kept for another request
 SAMPLE_S = 1.0
@@ -55,12 +55,16 @@ class Soaked:
         base, end: the server at rest, after some first calls and after the last one.
         course: the server at work, each second.
         ended: calls by how they ended.
+        window: the time of the calls between the two.
+        lateness_p99_ms: how late the load itself was with a frame in it.
         reports: calls of which so many reports came, by how many; None without a CRM.
     """
 
     base: Rest | None = None
     end: Rest | None = None
     course: list[Rest] = field(default_factory=list)
+    window: Window | None = None
+    lateness_p99_ms: float | None = None
     ended: Counter[str] = field(default_factory=Counter)
     reports: Counter[int] | None = None
     failures: dict[str, int] = field(default_factory=dict)
@@ -68,12 +72,12 @@ class Soaked:
 
 
 async def run_soak(
-    plan: Plan, tell: Callable[[Rest], None], *, bad_every: int = BAD_EVERY, first_calls: int = WARM_UP_CALLS
+    plan: Plan, tell: Callable[[Rest], None], *, bad_every: int = BAD_EVERY, first_calls: int | None = None
 ) -> Soaked:
     """Place the plan's calls, as many at once as its greatest load; each sample is told when it is taken.
 
     Args:
-        first_calls: before the server is looked at for the first time; not more than the plan's.
+        first_calls: before the server is looked at for the first time; None: as many as let its heap grow to its size.
 
     Raises:
         ScenarioError: the server did not start.
@@ -81,19 +85,22 @@ async def run_soak(
     at_once = min(max(plan.calls), plan.total)
     soaked = Soaked()
     async with (
-        CrmSink(WEBHOOK_SECRET, keepalive_s=KEPT_S) as crm,
+        CrmSink(WEBHOOK_SECRET) as crm,
         scene(plan, 2 * at_once + EXPOSED, greeting_ms=GREETING_MS, crm_url=crm.url) as up,
     ):
         soak = _Soak(up, crm, at_once, bad_every)
         try:
-            await soak.place(min(first_calls, plan.total))
+            await soak.place(min(first_calls or max(WARM_UP_CALLS, plan.total // 10), plan.total))
             soaked.base = await soak.rest(None)
             soak.ended.clear()
             soaked.course.append(soaked.base)
+            begun, up.readings.recording = clocks(up), True
             async with asyncio.TaskGroup() as both:
                 sampling = both.create_task(soak.sample(soaked.course, tell))
                 await soak.place(plan.total)
                 sampling.cancel()
+            soaked.window = window_between(begun, clocks(up), 0.0)
+            soaked.lateness_p99_ms = percentile_ms(up.readings.lateness_s, 99)
             soaked.end = await soak.rest(soaked.base)
             soaked.course.append(soaked.end)
             tell(soaked.end)
@@ -165,7 +172,7 @@ class _Soak:
         except WrongEndError as exc:
             self._up.readings.fail(f"{exc} ({how.value})")
         except (OSError, aiohttp.ClientError, NoStreamError) as exc:
-            self._up.readings.fail(f"{exc or repr(exc)} ({how.value})")
+            self._up.readings.fail(f"{str(exc) or repr(exc)} ({how.value})")
         finally:
             phone.abort()
             self._slots[slot] = None
@@ -193,6 +200,7 @@ class _Soak:
             base: how it was before; what is as it was then is not waited for any longer.
         """
         await self._reported()
+        self._crm.close_connections()
         await self._http.close()
         self._http = open_http()
         if not await self._up.server.idle(self._up.http, END_LIMIT_S):
