@@ -51,7 +51,7 @@ def test_loads_are_a_document() -> None:
 
 def test_course_is_a_document() -> None:
     plan = Plan(Theirs(Target("https://x.example/v"), "https://x.example"), (2,), shape=Shape.ramp)
-    found = through_json(course_document(plan, Course(SAMPLES, row())))
+    found = through_json(course_document(plan, Course(SAMPLES, row(), [])))
     assert [sample["memory_mib"] for sample in found["samples"]] == [80.0, 81.0, 82.0, 83.0, 84.0]
     assert (found["server"], found["profile"], found["workers"]) == ("https://x.example", "ramp", None)
 

@@ -149,7 +149,6 @@ def _course(plan: Plan, output: Output) -> bool:
         output.progress(f"{sample.at_s:.0f} of {plan.seconds:.0f} s")
 
     course = _run(run_course(plan, tell))
-    assert course.row is not None
     output.say("all of it:")
     _heading(output)
     _say_step(Step(course.row, course.complaints), output)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from array import array
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from voicebot.errors import ScenarioError
 
 from .crew import Crew, crew
-from .figures import Figures, Memory, figures
+from .figures import Figures, Memory, Window, figures
 from .plan import Plan
 from .profiles import profile
 from .readings import percentile_ms
@@ -23,13 +23,13 @@ MOST_SAMPLES = 600  # of a course, however long
 START_LIMIT_S = 120.0  # and for the end, besides the course itself
 
 
-@dataclass
+@dataclass(frozen=True)
 class Course:
-    """What a course has shown."""
+    """What a course has shown: moment by moment, all of it, and what the server has logged as warnings and errors."""
 
-    samples: list[Sample] = field(default_factory=list)
-    row: Figures | None = None
-    complaints: list[str] = field(default_factory=list)
+    samples: list[Sample]
+    row: Figures
+    complaints: list[str]
 
 
 async def run_course(plan: Plan, tell: Callable[[Sample], None]) -> Course:
@@ -38,44 +38,43 @@ async def run_course(plan: Plan, tell: Callable[[Sample], None]) -> Course:
     Raises:
         ScenarioError: the server did not start, or does not take one call.
     """
-    assert plan.shape is not None
     calls = max(plan.calls)
-    wanted = profile(plan.shape, calls, plan.seconds)
-    course = Course()
     try:
         async with asyncio.timeout(plan.seconds + START_LIMIT_S), scene(plan, calls + ROOM) as up:
             await warm_up(up)
             idle_kib = up.server.processes.memory_kib() if up.server.processes else None
             async with crew(up.server.target, up.model, up.readings, up.http, calls) as phones:
-                sampler = _Sampler(up, phones)
-                loop = asyncio.get_running_loop()
-                begun, clocks_at_begin, call_s = loop.time(), clocks(up), 0.0
-                every_s = max(1.0, plan.seconds / MOST_SAMPLES)
-                up.readings.recording = True
-                due_s = 0.0
-                while (at_s := loop.time() - begun) < plan.seconds:
-                    phones.follow(wanted(at_s))
-                    if at_s >= due_s + every_s:
-                        phones.renew(loop.time())
-                        course.samples.append(await sampler.take(at_s))
-                        tell(course.samples[-1])
-                        due_s += every_s
-                    before_s = loop.time()
-                    await asyncio.sleep(TICK_S)
-                    call_s += phones.up * (loop.time() - before_s)
-                course.samples.append(await sampler.take(plan.seconds))
-                tell(course.samples[-1])
-                up.readings.recording = False
-                window = window_between(clocks_at_begin, clocks(up), call_s)
+                samples, window = await _follow(plan, up, phones, tell)
             await calls_end(up)
     except TimeoutError as exc:
         raise ScenarioError("the calls did not come to an end") from exc
-    most_mib = max((one.memory_mib for one in course.samples if one.memory_mib is not None), default=None)
+    most_mib = max((one.memory_mib for one in samples if one.memory_mib is not None), default=None)
     memory = Memory(idle_kib, None if most_mib is None else round(most_mib * 1024))
-    lags = [one.loop_lag_ms / 1000 for one in course.samples if one.loop_lag_ms is not None]
-    course.row = figures(plan.codec, calls, up.readings, window, memory, max(lags, default=None))
-    course.complaints = up.server.complaints()
-    return course
+    lags_s = [one.loop_lag_ms / 1000 for one in samples if one.loop_lag_ms is not None]
+    row = figures(plan.codec, calls, up.readings, window, memory, max(lags_s, default=None))
+    return Course(samples, row, up.server.complaints())
+
+
+async def _follow(plan: Plan, up: Scene, phones: Crew, tell: Callable[[Sample], None]) -> tuple[list[Sample], Window]:
+    assert plan.shape is not None
+    wanted, now = profile(plan.shape, max(plan.calls), plan.seconds), asyncio.get_running_loop().time
+    every_s = max(1.0, plan.seconds / MOST_SAMPLES)
+    sampler, samples = _Sampler(up, phones), list[Sample]()
+    clocks_at_begin, begun_s, call_s = clocks(up), now(), 0.0
+    up.readings.recording = True
+    while (at_s := now() - begun_s) < plan.seconds:
+        phones.follow(wanted(at_s))
+        if at_s >= every_s * (len(samples) + 1):
+            phones.renew(now())
+            samples.append(await sampler.take(at_s))
+            tell(samples[-1])
+        before_s = now()
+        await asyncio.sleep(TICK_S)
+        call_s += phones.up * (now() - before_s)
+    samples.append(await sampler.take(plan.seconds))
+    tell(samples[-1])
+    up.readings.recording = False
+    return samples, window_between(clocks_at_begin, clocks(up), call_s)
 
 
 class _Sampler:

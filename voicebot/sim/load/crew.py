@@ -35,9 +35,14 @@ class Crew:
     """
 
     def __init__(
-        self, target: Target, model: Model, readings: Readings, http: aiohttp.ClientSession, size: int,
+        self,
+        target: Target,
+        model: Model,
+        readings: Readings,
+        http: aiohttp.ClientSession,
+        size: int,
         tasks: asyncio.TaskGroup,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.slots: list[Phone | None] = [None] * size
         self._target, self._model, self._readings, self._http, self._tasks = target, model, readings, http, tasks
         self._free = deque(range(size))

@@ -25,8 +25,7 @@ def steps_document(plan: Plan, rows: Sequence[Figures], search: Search | None) -
 
 def course_document(plan: Plan, course: Course) -> Document:
     """A course, each sample of it."""
-    row = None if course.row is None else _row(course.row)
-    return _about(plan) | {"load": row, "samples": [asdict(sample) for sample in course.samples]}
+    return _about(plan) | {"load": _row(course.row), "samples": [asdict(sample) for sample in course.samples]}
 
 
 def soak_document(plan: Plan, soaked: Soaked) -> Document:
