@@ -81,7 +81,7 @@ async def test_course_is_followed_by_two_workers(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 async def test_soak_leaves_nothing_over(tmp_path: Path) -> None:
-    options = ("--profile", "soak", "--total", "40", "--calls", "20", "--json", "soak.json", "--plot", "soak.svg")
+    options = ("--profile", "soak", "--total", "40", "--calls", "8", "--json", "soak.json", "--plot", "soak.svg")
     ended = await load(tmp_path, *options)
     assert (ended.code, ended.err) == (0, ""), ended
     document = json.loads((tmp_path / "soak.json").read_text())

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from .course import run_course
-from .figures import Figures, Window, faults, load_was_limit
+from .figures import LATE_MS, Figures, Window, faults, load_was_limit
 from .plan import Plan
 from .profiles import Shape
 from .server import Ours
@@ -205,7 +205,8 @@ def _pace(window: Window, lateness_p99_ms: float | None) -> str:
     server = "" if window.server_s is None else f"the server took {percent(window.server_s / window.wall_s)} of a core"
     waited = "" if window.waited_s is None else f" and waited for it {percent(window.waited_s / window.wall_s)}; "
     load = f"the load took {percent(window.load_s / window.wall_s)}, late by {shown(lateness_p99_ms)} ms at p99"
-    return f"in {window.wall_s:.0f} s {server}{waited}{load}"
+    late = lateness_p99_ms is not None and lateness_p99_ms >= LATE_MS
+    return f"in {window.wall_s:.0f} s {server}{waited}{load}{', so it was a limit itself' if late else ''}"
 
 
 def _run(work: Coroutine[object, object, T]) -> T:

@@ -14,8 +14,8 @@ from .phone import ModelFault, Phone, Stream
 BAD_EVERY = 5
 SPEAKS_S = 1.0  # how long a call lasts that goes well
 GREETING_MS = 400
-GREETED_BY_S = 5.0
-CLOSED_BY_S = 5.0  # a stream that must not be gets no longer
+GREETED_BY_S = 20.0  # how quick a server is shows elsewhere
+CLOSED_BY_S = 20.0  # a stream that must not be gets no longer
 LOOK_EVERY_S = 0.02
 GARBAGE = (
     b"{",
