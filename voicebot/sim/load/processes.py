@@ -62,10 +62,9 @@ class Processes:
 
     def _pids(self) -> list[int]:
         """It and all below it, by their parents: a worker may have a process group of its own."""
-        parents = dict(_parents())
         found = [self.pid]
         for pid in found:  # grows while it is walked
-            found += [child for child, parent in parents.items() if parent == pid]
+            found += _children(pid)
         return found
 
 
@@ -83,14 +82,14 @@ def _memory_kib(pid: int) -> int:
     return next((int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS")), 0)
 
 
-def _parents() -> Iterator[tuple[int, int]]:
-    for entry in os.scandir(_PROC):
-        if entry.name.isdecimal():
-            try:
-                stat = Path(entry.path, "stat").read_text()
-            except OSError:
-                continue
-            yield int(entry.name), int(stat.rpartition(")")[2].split()[1])
+def _children(pid: int) -> list[int]:
+    """Asked of the kernel, as a walk over all processes of a machine would hold up the phones for too long."""
+    try:
+        threads = os.listdir(_PROC / str(pid) / "task")
+        lists = [(_PROC / str(pid) / "task" / thread / "children").read_text() for thread in threads]
+    except OSError:
+        return []  # it, or one of its threads, has just ended
+    return [int(child) for one in lists for child in one.split()]
 
 
 def _links(pid: int) -> Iterator[str]:
