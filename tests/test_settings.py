@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from voicebot.errors import SettingsError
-from voicebot.settings import Settings, read_settings, stream_secret
+from voicebot.settings import Settings, foreign_environment, read_settings, secret_variable, stream_secret
 
 SIGNING = "whsec_" + base64.b64encode(b"canary of signing secrets").decode()
 VARIABLES = {field.validation_alias: name for name, field in Settings.model_fields.items()}
@@ -376,3 +376,30 @@ def test_secret_that_cannot_be_kept_is_refused(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("a file where the folder should be")
     with pytest.raises(SettingsError, match=r"^VOICEBOT_SECRET: is not set and .* cannot be kept: .*at least 16"):
         stream_secret(in_store(tmp_path / "data"))
+
+
+# ---- the rest of the environment ------------------------------------------------------------------------------------
+
+
+def test_foreign_environment_has_no_settings_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable, value in COMPLETE.items():
+        monkeypatch.setenv(variable, value)
+    monkeypatch.setenv("EDITOR", "ed")
+    found = foreign_environment()
+    assert found["EDITOR"] == "ed"
+    assert found.keys() & VARIABLES.keys() == set()
+    assert "canary" not in str(found)
+
+
+def test_named_variable_holds_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("THEIR_TOKEN", "canary-1, canary-2")
+    secret = secret_variable("THEIR_TOKEN")
+    assert secret.get_secret_value() == "canary-1"
+    assert "canary" not in repr(secret)
+
+
+@pytest.mark.parametrize("value", ["", " ", ","])
+def test_named_variable_must_be_set(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("THEIR_TOKEN", value)
+    with pytest.raises(SettingsError, match="THEIR_TOKEN: is not set"):
+        secret_variable("THEIR_TOKEN")

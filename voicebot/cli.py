@@ -51,6 +51,15 @@ class Codec(StrEnum):
     pcmu = "pcmu"
 
 
+class Profile(StrEnum):
+    """How a load goes over time."""
+
+    ramp = "ramp"
+    steady = "steady"
+    spike = "spike"
+    soak = "soak"
+
+
 class State(StrEnum):
     """How a delivery stands."""
 
@@ -319,6 +328,95 @@ def test(
         suite.write_junit(junit, outcomes)
     print(suite_lines.last_line(outcomes, time.monotonic() - began))
     raise typer.Exit(1 if any(outcome.problems for outcome in outcomes) else 0)
+
+
+@app.command()
+def load(
+    calls: Annotated[
+        str,
+        typer.Option(
+            help="Calls at once, one load after the other. A profile takes the greatest; --find begins there."
+        ),
+    ] = "1,25,50",
+    seconds: Annotated[
+        float | None, typer.Option(help="Length of each window (12), or of a whole profile (60).", min=1, max=86_400)
+    ] = None,
+    codec: Annotated[Codec, typer.Option(help="The model's audio: 24 kHz, or mu-law straight through.")] = Codec.pcm,
+    runs: Annotated[int, typer.Option(help="Measure each load so often, and show medians.", min=1, max=100)] = 1,
+    profile: Annotated[Profile | None, typer.Option(help="How the load goes over time.")] = None,
+    find: Annotated[bool, typer.Option("--find", help="Find the most calls at once that the server carries.")] = False,
+    total: Annotated[int, typer.Option(help="Calls of a soak, all together.", min=1, max=1_000_000)] = 10_000,
+    workers: Annotated[int, typer.Option(help="Processes of our server.", min=1, max=256)] = 1,
+    store: Annotated[
+        str | None, typer.Option(help="Our server's store; the calls stay in it. Default: a file that goes away.")
+    ] = None,
+    url: Annotated[
+        str | None, typer.Option(help="Call this server instead of one of ours, as in https://voice.example.com.")
+    ] = None,
+    auth_token_env: Annotated[
+        str, typer.Option(help="With --url: the variable that holds the account's auth token.")
+    ] = "TWILIO_AUTH_TOKEN",
+    to: Annotated[str, typer.Option(help="With --url: the number to dial.")] = "+15550100000",
+    model_listen: Annotated[
+        str | None,
+        typer.Option(help="With --url: where the model listens that the server is set to use, as in 127.0.0.1:9000."),
+    ] = None,
+    pid: Annotated[
+        int | None, typer.Option(help="With --url: the server's process on this machine, to be looked at.", min=1)
+    ] = None,
+    first: Annotated[
+        bool, typer.Option("--first", help="Before all other processes of a busy machine (root only).")
+    ] = False,
+    to_json: Annotated[Path | None, typer.Option("--json", help="Write the figures there as JSON.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw them there as SVG.")] = None,
+) -> None:
+    """Put a server under the load of whole calls: what a call costs, and what the server adds in delay.
+
+    Starts a server of ours on a core of its own, and calls it with phones that speak to a model, all on this machine.
+    Exit code 1 when calls failed, an answer had gaps, a soak left something over, or nothing could be measured.
+    """
+    from voicebot.errors import ScenarioError
+    from voicebot.settings import foreign_environment, secret_variable
+    from voicebot.sim.load.command import Output, run_load
+    from voicebot.sim.load.plan import Request
+    from voicebot.sim.load.profiles import Shape
+
+    for path in (to_json, plot):
+        if path is not None and (path.is_dir() or not path.parent.is_dir()):
+            raise typer.BadParameter(f"{path} cannot be written: name a file in a folder that exists")
+    request = Request(
+        calls=calls,
+        seconds=seconds,
+        codec=codec.value,
+        runs=runs,
+        profile=Shape(profile.value) if profile else None,
+        find=find,
+        total=total,
+        workers=workers,
+        store=store,
+        first=first,
+        url=url,
+        to=to,
+        model_listen=model_listen,
+        pid=pid,
+    )
+    try:
+        plan = request.plan(foreign_environment(), lambda: secret_variable(auth_token_env).get_secret_value())
+    except ValueError as exc:
+        raise typer.BadParameter(str(exc)) from exc
+    shown = sys.stderr.isatty()
+
+    def progress(text: str) -> None:
+        if shown:
+            print(f"\r{text:<60}\r", end="", file=sys.stderr, flush=True)
+
+    output = Output(lambda text: print(text, flush=True), progress, to_json, plot)
+    try:
+        well = run_load(plan, output)
+    except ScenarioError as exc:
+        print(f"voicebot: {exc}", file=sys.stderr)
+        raise typer.Exit(1) from exc
+    raise typer.Exit(0 if well else 1)
 
 
 @app.command()

@@ -54,6 +54,7 @@ _MEND = {
     "VOICEBOT_INSTANCE": "Write letters, digits and dashes, at most 40, or leave it unset.",
 }
 OVERFLOWS = ("sentence", "busy")
+_PREFIXES = ("VOICEBOT_", "TWILIO_", "OPENAI_")
 _SHORTEST_SECRET = 16  # characters
 _NUMBER = re.compile(r"\+[1-9]\d{6,14}")
 _INSTANCE = re.compile(r"[A-Za-z0-9-]{1,40}")
@@ -335,6 +336,22 @@ def read_settings(env_file: Path | None = Path(".env"), **given: object) -> Sett
     except (OSError, UnicodeError) as exc:
         why = exc.strerror if isinstance(exc, OSError) else "it is not UTF-8"
         raise SettingsError(str(env_file), f"cannot be read: {why}", "Mend or remove the file.") from None
+
+
+def foreign_environment() -> dict[str, str]:
+    """The environment without our own settings, for a process that is given settings of its own."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(_PREFIXES)}
+
+
+def secret_variable(name: str) -> SecretStr:
+    """A secret from a variable that the user names; of several, with commas, the first.
+
+    Raises:
+        SettingsError: it is not set.
+    """
+    if not (value := os.environ.get(name, "").partition(",")[0].strip()):
+        raise SettingsError(name, "is not set", "Set it, or name another variable.")
+    return SecretStr(value)
 
 
 def stream_secret(settings: Settings) -> bytes:

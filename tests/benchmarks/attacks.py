@@ -5,7 +5,7 @@
     python tests/benchmarks/attacks.py --caps                with the usual caps on connections: most are closed at once
     python tests/benchmarks/attacks.py --json figures.json   the same figures for a machine too
 
-The calls and their figures are those of `calls.py`, in a window of which the first row has nothing beside the calls. In
+The calls and their figures are those of `voicebot load`, in a window of which the first row has nothing beside the calls. In
 each further one another process opens the sockets, all at once and from many addresses of this machine, and opens each
 again soon after the server has closed it, until the window ends. `held` is how long the server let one be, at worst; it
 must be below 10 s. It counts only sockets that the server closed in the window, so the window is longer than that.
@@ -31,9 +31,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-import calls as load
-
 from tests.attackers import HOLDERS, held_for_s
+from voicebot.settings import foreign_environment
+from voicebot.sim.load.figures import Figures, faults
+from voicebot.sim.load.placement import cores, place
+from voicebot.sim.load.plan import Plan
+from voicebot.sim.load.server import Ours
+from voicebot.sim.load.steps import measure
+from voicebot.sim.load.table import LOADS, head_lines, load_lines
 
 HELD_LIMIT_S = 10.0
 WINDOW_S = 25.0
@@ -112,32 +117,20 @@ async def attacked(held: Held, sockets: int, origin: str) -> AsyncIterator[None]
 
 def run(
     kinds: Sequence[str], sockets: int, calls: int, seconds: float, *, caps: bool, first: bool
-) -> list[tuple[Held, load.Figures]]:
-    cores = sorted(os.sched_getaffinity(0))
-    os.sched_setaffinity(0, set(cores[:-1]) or {cores[-1]})
-    if first:
-        load.go_first(0)
+) -> list[tuple[Held, Figures]]:
     settings = {"VOICEBOT_TRUSTED_PROXIES": "", **({} if caps else NO_CAPS)}  # nobody here is a proxy
+    server = Ours(foreign_environment() | settings, placement=place(cores(), 1), first=first)
+    plan = Plan(server, (calls,), seconds=seconds)
     rows = []
-    print(load.HEAD)
+    for text in head_lines(LOADS):
+        print(text)
     for kind in (ALONE, *kinds):
         held = Held(kind)
-        figures, complaints = asyncio.run(
-            load.measure(
-                calls,
-                "pcm",
-                seconds,
-                cores[-1],
-                first=first,
-                settings=settings,
-                beside=lambda origin, held=held: attacked(held, sockets, origin),
-            )
-        )
+        step = asyncio.run(measure(plan, calls, lambda origin, held=held: attacked(held, sockets, origin)))
         print(held)
-        load.show(figures)
-        for complaint in complaints[: load.COMPLAINTS_SHOWN]:
-            print(f"    server: {complaint[:200]}")
-        rows.append((held, figures))
+        for text in (*load_lines(step.row), *(f"    server: {line[:200]}" for line in step.complaints[:5])):
+            print(text)
+        rows.append((held, step.row))
     return rows
 
 
@@ -159,7 +152,7 @@ def main() -> int:
     rows = run(given.kinds, given.sockets, given.calls, given.seconds, caps=given.caps, first=given.first)
     if given.json:
         given.json.write_text(json.dumps([asdict(held) | asdict(figures) for held, figures in rows], indent=2) + "\n")
-    return 0 if all(held.good and not figures.failures for held, figures in rows) else 1
+    return 0 if all(held.good and not faults(figures) for held, figures in rows) else 1
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from voicebot.flow import CallControl, CallEvent, Flow, Observations, Phase, ask
 from voicebot.flow.handlers import Handler
 from voicebot.flow.loader import LoadedFlow, load_flow
 from voicebot.realtime.gate import FAILURES
-from voicebot.server.lifecycle import CLAIM_LIMIT_S, END_LIMIT_S, Calls, ModelAccess, in_background
+from voicebot.server.lifecycle import CLAIM_LIMIT_S, END_LIMIT_S, RETURN_LIMIT_S, Calls, ModelAccess, in_background
 from voicebot.sim.brain import ScriptedBrain
 from voicebot.sim.clock import run_virtual
 from voicebot.sim.realtime_server import API_KEY, RealtimeServer
@@ -238,6 +238,30 @@ def test_call_that_breaks_leaves_the_others(tmp_path: Path) -> None:
                 "error",
                 "caller_hung_up",
             ]
+
+    virtual(play)
+
+
+@pytest.mark.parametrize("told_after_s", [-0.001, 0.0, 0.001, 0.5])
+def test_caller_whose_line_is_over_is_not_waited_for(told_after_s: float, tmp_path: Path) -> None:
+    """The stream breaks and the phone line says that the call is over, in whatever order."""
+
+    async def play() -> None:
+        async with house(tmp_path) as made, RealtimeServer(lambda: ScriptedBrain([])) as model:
+            made.calls._access = replace(made.calls._access, url=model.url)
+            session, leg, time = await made.open(), FakeLeg(), asyncio.get_running_loop().time
+            session.attach(leg, "MZ1")
+            await asyncio.sleep(1)
+            lost_at = time()
+            if told_after_s < 0:
+                made.calls.line_over(sid(1))
+            leg.tell(CallerLeft("lost"))
+            if told_after_s >= 0:
+                await asyncio.sleep(told_after_s)
+                made.calls.line_over(sid(1))
+            await made.calls.finished()
+            assert made.reported[0] - lost_at < RETURN_LIMIT_S / 3
+            assert made.calls._lines_over == set()
 
     virtual(play)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 from standardwebhooks import Webhook
+from yarl import URL
 
 from voicebot.sim.clock import run_virtual, wall_clock
 from voicebot.sim.crm import CrmAnswer, CrmSink
@@ -201,3 +202,14 @@ async def test_waiting_ends_when_the_report_comes() -> None:
 def test_sink_has_no_address_before_it_is_up() -> None:
     with pytest.raises(RuntimeError, match="async with"):
         _ = CrmSink(SECRET).url
+
+
+async def test_idle_connections_are_closed_and_others_taken() -> None:
+    async with CrmSink(SECRET) as sink, asyncio.timeout(5):
+        reader, writer = await asyncio.open_connection("127.0.0.1", URL(sink.url).port)
+        writer.write(b"POST /reports HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}")
+        await reader.readuntil(b"\r\n\r\n")
+        sink.close_connections()
+        await reader.read()  # to its end
+        writer.close()
+        assert await post(sink, signed("msg_1")) == 200

@@ -108,6 +108,7 @@ class Calls:
         self._recalled: set[str] = set()  # clips that the store was asked for
         self._sessions: dict[str, CallSession] = {}
         self._awaited: dict[str, asyncio.Event] = {}  # callers whose stream broke; set when they will not come back
+        self._lines_over: set[str] = set()  # calls at work here that the phone line has ended
         self._entering: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._handing_over = False
@@ -299,6 +300,7 @@ class Calls:
                     await self._reporter.report(record, flow=loaded.flow, unwritten=session.unwritten)
             finally:
                 self._forget(session)
+                self._lines_over.discard(record.call_sid)
 
     def _stored(self, record: CallRecord, loaded: LoadedFlow, entry: StoredEntry) -> None:
         if self._reporter.tells_of(loaded.flow, entry):
@@ -316,6 +318,8 @@ class Calls:
         if self._handing_over:
             return  # whoever is alive looks after it
         gone = self._awaited[record.call_sid] = asyncio.Event()
+        if record.call_sid in self._lines_over:  # said while the session was still letting go
+            gone.set()
         try:
             with suppress(TimeoutError):
                 async with asyncio.timeout(RETURN_LIMIT_S):
@@ -353,6 +357,7 @@ class Calls:
         """The phone line says that the call is over."""
         if (session := self._sessions.get(call_sid)) is not None:
             session.hang_up()
+            self._lines_over.add(call_sid)
         self._will_not_return(call_sid)
 
     # ---- exact statements -------------------------------------------------------------------------------------------

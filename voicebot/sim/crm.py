@@ -108,6 +108,12 @@ class CrmSink:
         """Forget what was ordered of the next requests: from now on they are answered as `CrmSink` describes."""
         self._answers.clear()
 
+    def close_connections(self) -> None:
+        """Close the connections there are, which are kept for another request; one under way would be broken."""
+        assert self._runner.server is not None
+        for connection in self._runner.server.connections:
+            connection.force_close()
+
     def reports(self) -> list[Received]:
         """What a CRM would book: proven requests that were answered 2xx, the first of each id."""
         booked: dict[str, Received] = {}
