@@ -7,8 +7,8 @@
 
 The calls and their figures are those of `voicebot load`, in a window of which the first row has nothing beside the
 calls. In each further one another process opens the sockets, all at once and from many addresses of this machine, and
-opens each again soon after the server has closed it, until the window ends. `held` is how long the server let one be, at
-worst; it must be below 10 s. It counts only sockets that the server closed in the window, so the window is longer.
+opens each again soon after the server has closed it, until the window ends. `held` is how long the server let one be,
+at worst; it must be below 10 s. It counts only sockets that the server closed in the window, so that is longer.
 
 Without `--caps` the caps are out of reach, so that it is the limits of time that are measured. Exit code 1 if a socket
 was held for longer, if none was closed, or if a call failed.
