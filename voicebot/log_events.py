@@ -29,6 +29,7 @@ LogEvent = Literal[
     "worker_unreachable",
     "worker_silent",
     # requests
+    "request_malformed",
     "request_refused",
     "request_failed",
     "request_broke",

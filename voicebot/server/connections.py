@@ -132,7 +132,7 @@ class Connection(web.RequestHandler):
         """Answer what is no request, or what our code broke on, without a word about the inside."""
         if status < 500:
             self._gatekeeper.counts["malformed"] += 1
-            log.debug("a request is no HTTP: %s", type(exc).__name__)
+            log.debug("a request is no HTTP: %s", type(exc).__name__, extra=named("request_malformed"))
         else:
             log.error("a request failed", exc_info=exc, extra=named("request_broke"))
         if request.writer.output_size > 0:
