@@ -35,11 +35,11 @@ class Watched:
 
 @asynccontextmanager
 async def watched(folder: Path) -> AsyncIterator[Watched]:
-    with ThreadPoolExecutor(1) as executor:
-        made = Watched(folder / "voicebot.db", executor)
-        with contextlib.closing(made.writing), contextlib.closing(made.reading):
-            yield made
-            made.watch.close()
+    executor = ThreadPoolExecutor(1)
+    made = Watched(folder / "voicebot.db", executor)
+    with contextlib.closing(made.writing), contextlib.closing(made.reading), executor:  # no look outlives the file
+        yield made
+        made.watch.close()
 
 
 def test_all_who_wait_are_let_go_by_one_look(tmp_path: Path) -> None:
