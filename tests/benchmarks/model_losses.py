@@ -1,7 +1,8 @@
 """Kills the model's socket at every moment of a call, and lets its session expire: what becomes of the call.
 
     python tests/benchmarks/model_losses.py                          at every event of the model, one call each
-    python tests/benchmarks/model_losses.py --scenario "gone abroad" --every 5
+    python tests/benchmarks/model_losses.py --scenario club --every 5
+    python tests/benchmarks/model_losses.py --scenario club --events 1-150       a part of them
 
 On the twin's virtual clock, over the whole path. Every call is compared with one that nothing happens to: the same
 phases, the same observations, nothing done twice outside. A gap counts from the loss to the next word of the bot, where
@@ -38,6 +39,7 @@ from voicebot.store.contract import StoredEntry
 
 REPORT_LIMIT_S = 60.0
 ROOT = Path(__file__).parents[2]
+SAID_EVERY = 20
 SHORT_SESSION_S = 60.0  # instead of the API's hour, so that a call of minutes meets several ends
 
 
@@ -164,11 +166,17 @@ def share(values: Sequence[float], part: float) -> float:
     return ordered[min(len(ordered) - 1, int(part * len(ordered)))] if ordered else 0.0
 
 
+def _bounds(text: str) -> tuple[int, int]:
+    first, _, last = text.partition("-")
+    return int(first), int(last)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--flow", default="restaurant_ordering")
     parser.add_argument("--scenario", default="delivery")
     parser.add_argument("--every", type=int, default=1, help="take every so many events")
+    parser.add_argument("--events", type=_bounds, default=(1, sys.maxsize), help="only these, as in 1-150")
     parser.add_argument("--parallel", type=int, default=os.cpu_count() or 1)
     chosen = parser.parse_args()
     began = time.perf_counter()
@@ -176,14 +184,21 @@ def main() -> int:
     if usual.result.problems or usual.repeated:
         print(f"the call does not go well by itself: {usual.result.problems}, {usual.repeated}")
         return 1
-    moments = range(1, usual.model_events + 1, chosen.every)
+    first, last = chosen.events
+    moments = range(first, min(last, usual.model_events) + 1, chosen.every)
+    outcomes: list[Outcome] = []
     with ProcessPoolExecutor(chosen.parallel) as pool:
-        outcomes = list(pool.map(partial(lose_at, chosen.flow, chosen.scenario), moments, chunksize=4))
+        for outcome in pool.map(partial(lose_at, chosen.flow, chosen.scenario), moments, chunksize=4):
+            outcomes.append(outcome)
+            if len(outcomes) % SAID_EVERY == 0:
+                wrong = sum(bool(one.wrong) for one in outcomes)
+                print(f"{len(outcomes)} of {len(moments)} calls, {wrong} wrong", file=sys.stderr, flush=True)
     gaps = [one.gap_s for one in outcomes if one.gap_s is not None]
     lost = sum(one.connections > 1 for one in outcomes)
     bad = [one for one in outcomes if one.wrong]
     print(
-        f"{len(outcomes)} calls, the model's socket killed after event 1 to {moments[-1]}: {lost} went on with another"
+        f"{len(outcomes)} calls, the model's socket killed after event {moments[0]} to {moments[-1]} of "
+        f"{usual.model_events}: {lost} went on with another"
     )
     print(
         f"connection, {len(bad)} wrong, {sum(one.repeated for one in outcomes)} words of the caller asked for again; "
