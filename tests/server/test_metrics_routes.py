@@ -8,6 +8,7 @@ import pytest
 
 from tests.server.test_app import SHELF, serving, settings
 from voicebot.server.app import create_app
+from voicebot.server.attempts import MOST_WRONG
 from voicebot.server.metrics_routes import _is_near
 
 TOKEN = {"VOICEBOT_API_TOKEN": "the token"}
@@ -37,6 +38,19 @@ async def test_near_ones_and_the_token_may_scrape(
         assert ("voicebot_calls_active" in text) is (status == 200)
         if status == 200:
             assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+
+
+async def test_token_cannot_be_tried_on_one_route_after_the_other(tmp_path: Path) -> None:
+    app = await create_app(settings(tmp_path, **TOKEN), shelf=SHELF)
+    routes = ("/metrics", "/calls/CA1/report")
+    tried = []
+    async with serving(app) as client:
+        for number in range(MOST_WRONG + 2):
+            async with client.get(routes[number % 2], headers={"Authorization": f"Bearer {number}"}) as answer:
+                tried.append(answer.status)
+        async with client.get("/metrics", headers={"Authorization": "Bearer the token"}) as answer:
+            tried.append(answer.status)  # who tries learns nothing
+    assert tried == [401] * MOST_WRONG + [429] * 3
 
 
 @pytest.mark.parametrize(

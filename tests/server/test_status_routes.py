@@ -18,6 +18,7 @@ from tests.fakes import CALL_SID, START, BreakableStore, calls_over
 from voicebot.audio.formats import AudioFormat
 from voicebot.flow import Flow, Observations, Phase, ask
 from voicebot.flow.loader import load_flow
+from voicebot.server.api_token import ApiToken
 from voicebot.server.attempts import MOST_WRONG
 from voicebot.server.lifecycle import Calls, ModelAccess
 from voicebot.server.status_routes import StatusRoutes
@@ -57,7 +58,7 @@ async def site(folder: Path, api_token: str = API_TOKEN) -> AsyncIterator[Site]:
     access = ModelAccess("ws://127.0.0.1:9/", lambda: "", "m", "", AudioFormat.PCMU_8K)
     calls = calls_over(store, access, {"visit": VISIT}, max_calls=1)
     app, time = web.Application(), asyncio.get_running_loop().time
-    app.add_routes(StatusRoutes(calls=calls, store=store, api_token=api_token, counts=Counter(), time=time).routes())
+    app.add_routes(StatusRoutes(calls=calls, store=store, token=ApiToken(api_token, Counter(), time)).routes())
     try:
         async with TestClient(TestServer(app)) as client:
             yield Site(client, store, calls)

@@ -18,6 +18,7 @@ from functools import cache
 from typing import cast
 
 from websockets.client import ClientProtocol
+from websockets.exceptions import WebSocketException
 from websockets.frames import CloseCode, Frame, Opcode
 from websockets.protocol import State
 from websockets.uri import parse_uri
@@ -70,7 +71,7 @@ async def open_socket(address: str, headers: Mapping[str, str], *, max_message_b
     )
     try:
         await socket.opened
-    except BaseException:  # cancelled, too: nobody else knows of the connection
+    except (asyncio.CancelledError, WebSocketException, OSError):  # nobody else knows of the connection
         socket.abort()
         raise
     return socket

@@ -28,6 +28,7 @@ from voicebot.store.opening import open_store
 from voicebot.telephony.rest import TwilioRest
 from voicebot.telephony.signatures import SignatureChecker
 
+from .api_token import ApiToken
 from .connections import GATEKEEPER, counted, prepared
 from .gatekeeper import Gatekeeper
 from .instance import new_owner
@@ -165,16 +166,9 @@ async def create_app(
         overflow=Overflow(settings.overflow, settings.public_url),
         counts=gatekeeper.counts,
     )
-    status = StatusRoutes(
-        calls=calls,
-        store=store,
-        api_token=settings.api_token.get_secret_value(),
-        counts=gatekeeper.counts,
-        time=asyncio.get_running_loop().time,
-    )
-    metrics = MetricsRoutes(
-        observing, calls, store, wall, siblings=siblings, api_token=settings.api_token.get_secret_value()
-    )
+    token = ApiToken(settings.api_token.get_secret_value(), gatekeeper.counts, asyncio.get_running_loop().time)
+    status = StatusRoutes(calls=calls, store=store, token=token)
+    metrics = MetricsRoutes(observing, calls, store, wall, siblings=siblings, token=token)
 
     async def work(app: web.Application) -> AsyncIterator[None]:
         observing.begin()
@@ -198,7 +192,7 @@ async def create_app(
         # Whoever serves lets them finish before: by now aiohttp drops what their sockets receive.
         await calls.end()
 
-    app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[observing.middleware, counted])
+    app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[counted, observing.middleware])
     app[CALLS], app[WATCH], app[LOOP_LAG], app[GATEKEEPER] = calls, watch, lag, gatekeeper
     app.on_response_prepare.append(prepared)
     app.add_routes([*twilio.routes(), *status.routes(), *metrics.routes()])

@@ -7,7 +7,6 @@ behind it may be anybody.
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Callable
 from datetime import datetime
 from ipaddress import ip_address
@@ -17,6 +16,7 @@ from aiohttp import web
 from voicebot.observe.registry import CONTENT_TYPE
 from voicebot.store.contract import Store
 
+from .api_token import ApiToken
 from .lifecycle import Calls
 from .observing import Observing
 from .siblings import Siblings
@@ -35,10 +35,10 @@ class MetricsRoutes:
         wall: Callable[[], datetime],
         *,
         siblings: Siblings | None,
-        api_token: str,
+        token: ApiToken,
     ) -> None:
         self._observing, self._calls, self._store, self._wall = observing, calls, store, wall
-        self._siblings, self._api_token = siblings, api_token
+        self._siblings, self._token = siblings, token
 
     def routes(self) -> list[web.RouteDef]:
         """One line per route."""
@@ -56,13 +56,11 @@ class MetricsRoutes:
     def _admit(self, request: web.Request) -> None:
         """
         Raises:
-            HTTPUnauthorized: the token is not given.
+            HTTPUnauthorized, HTTPTooManyRequests: the token is not given.
             HTTPForbidden: there is none, and whoever asks may be anybody.
         """
-        if self._api_token:
-            given = request.headers.get("Authorization", "").removeprefix("Bearer ").encode(errors="surrogateescape")
-            if not hmac.compare_digest(given, self._api_token.encode()):
-                raise web.HTTPUnauthorized(text="give the API token as a bearer token")
+        if self._token.is_set:
+            self._token.check(request)
         elif any(name in request.headers for name in _OF_PROXIES) or not _is_near(request.remote):
             raise web.HTTPForbidden(text="set VOICEBOT_API_TOKEN to scrape from elsewhere")
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hmac
 import logging
-import math
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from aiohttp import web
 
@@ -14,9 +11,7 @@ from voicebot.errors import StoreError
 from voicebot.log_events import named
 from voicebot.store.contract import Store
 
-from .attempts import Attempts
-from .connections import client_of, vouch
-from .gatekeeper import Reason
+from .api_token import ApiToken
 from .lifecycle import Calls, Obstacle
 
 log = logging.getLogger(__name__)
@@ -27,16 +22,8 @@ _PROBLEMS: Mapping[Obstacle, str] = {"stopping": "draining", "lagging": "lagging
 class StatusRoutes:
     """The handlers of `/healthz`, `/readyz` and `/calls/{call_sid}/report`."""
 
-    def __init__(
-        self, *, calls: Calls, store: Store, api_token: str, counts: Counter[Reason], time: Callable[[], float]
-    ) -> None:
-        """
-        Args:
-            counts: where refusals are counted.
-            time: seconds that never go back.
-        """
-        self._calls, self._store, self._api_token, self._counts, self._time = calls, store, api_token, counts, time
-        self._attempts = Attempts()
+    def __init__(self, *, calls: Calls, store: Store, token: ApiToken) -> None:
+        self._calls, self._store, self._token = calls, store, token
 
     def routes(self) -> list[web.RouteDef]:
         """One line per route."""
@@ -61,7 +48,7 @@ class StatusRoutes:
 
     async def report(self, request: web.Request) -> web.Response:
         """The whole report of an ended call, with its transcript. Needs `Authorization: Bearer` and the API token."""
-        self._check_token(request)
+        self._token.check(request)
         try:
             report = await self._store.report(request.match_info["call_sid"])
         except StoreError as exc:
@@ -70,20 +57,3 @@ class StatusRoutes:
         if report is None:
             raise web.HTTPNotFound(text="no report of this call; it is unknown or still going on")
         return web.Response(text=report, content_type="application/json")
-
-    def _check_token(self, request: web.Request) -> None:
-        """Let nobody on who does not hold the API token, and nobody try who was wrong too often."""
-        client, now = client_of(request), self._time()
-        if (wait_s := self._attempts.wait_s(client, now)) > 0:
-            self._counts["throttled"] += 1
-            again = {"Retry-After": str(math.ceil(wait_s))}
-            raise web.HTTPTooManyRequests(text="too many wrong tokens; try later", headers=again)
-        given = request.headers.get("Authorization", "").removeprefix("Bearer ").encode(errors="surrogateescape")
-        if not self._api_token or not hmac.compare_digest(given, self._api_token.encode()):
-            self._attempts.failed(client, now)
-            self._counts["refused_token"] += 1
-            log.warning("a wrong API token from %s", client, extra=named("token_refused"))
-            raise web.HTTPUnauthorized(
-                text="give the API token as a bearer token", headers={"WWW-Authenticate": "Bearer"}
-            )
-        vouch(request)
