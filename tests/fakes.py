@@ -13,6 +13,8 @@ from voicebot.call.core import Effect, Event, Finish, Journal, Stage
 from voicebot.call.entries import CallEnded, CallerConnected, CallOpened
 from voicebot.call.playback import Playback
 from voicebot.call.ports import (
+    AppendAudio,
+    CallerAudio,
     CallerAudioQuality,
     CallerEvent,
     CallerLeft,
@@ -72,10 +74,19 @@ class FakeLeg:
         self._events: asyncio.Queue[Sequence[CallerEvent]] = asyncio.Queue()
         self._left: CallerLeft | None = None
         self._writing = False
+        self._hear: Callable[[bytes], bool] = lambda payload: False
 
     def tell(self, *events: CallerEvent) -> None:
         """These come in together."""
         self._events.put_nowait(events)
+
+    def give_audio_to(self, hear: Callable[[bytes], bool]) -> None:
+        self._hear = hear
+
+    def say(self, payload: bytes) -> None:
+        """Audio comes, as a telephone's does."""
+        if not self._hear(payload):
+            self.tell(CallerAudio(payload))
 
     async def receive(self) -> Sequence[CallerEvent]:
         if self._left is not None:
@@ -141,6 +152,11 @@ class FakeModel:
             self._lost = events[-1]
         return events
 
+    def hear(self, payload: bytes) -> None:
+        assert not self._writing, "two tasks write to the model at once"
+        assert not self.closed, "written to after it was closed"
+        self.sent.append(AppendAudio(payload))
+
     async def send(self, commands: Sequence[ModelCommand]) -> None:
         assert not self._writing, "two tasks write to the model at once"
         assert not self.closed, "written to after it was closed"
@@ -172,6 +188,10 @@ class FakeCore:
         self.on_connect: list[Effect] = []
         self.due: float | None = None
         self.on_due: Callable[[float], list[Effect]] = lambda now: []
+
+    @property
+    def hears(self) -> bool:
+        return self.stage is Stage.TALKING
 
     def deadline(self) -> float | None:
         return self.due

@@ -22,13 +22,16 @@ ALLOWED: dict[str, set[str]] = {
     "base64_codec": set(),
     "json_codec": set(),
     "log_events": set(),
+    "websocket": set(),
     "observe": {"call.entries", "engine.entries", "errors", "log_events"},
     "audio": {"errors"},
     "flow": {"errors", "webhook_events"},
     "engine": {"errors", "flow", "json_codec", "tool_schema"},
     "call": {"audio", "engine", "errors", "flow", "json_codec", "log_events", "store.contract", "tool_schema"},
-    "telephony": {"audio", "base64_codec", "call.ports", "errors", "json_codec", "log_events"},
-    "realtime": {"audio", "base64_codec", "call.ports", "errors", "json_codec", "log_events", "tool_schema"},
+    "telephony": {"audio", "base64_codec", "call.ports", "errors", "json_codec", "log_events", "websocket"},
+    "realtime": {
+        *("audio", "base64_codec", "call.ports", "errors", "json_codec", "log_events", "tool_schema", "websocket"),
+    },
     "store": {"errors", "json_codec", "log_events"},
     "delivery": {
         *("", "call.author_code", "call.daemon_threads", "call.entries", "engine", "errors", "flow", "json_codec"),

@@ -6,6 +6,9 @@ Every frame of audio passes here: pybase64 takes 0.4 us for 20 ms of PCM16, the 
 from __future__ import annotations
 
 from binascii import a2b_base64, b2a_base64
+from collections.abc import Callable
+from functools import partial
+from typing import Final
 
 try:
     import pybase64
@@ -24,18 +27,14 @@ def _plain_decode(text: str) -> bytes:
 
 
 if _FAST:
-
-    def encode(payload: bytes) -> str:
-        """Write bytes as base64."""
-        return pybase64.b64encode_as_string(payload)
-
-    def decode(text: str) -> bytes:
-        """Read base64.
-
-        Raises:
-            ValueError: the text is not base64, whole and with its padding.
-        """
-        return pybase64.b64decode(text, validate=True)
-
+    # No functions of ours around the library's: a call costs half of what the work does.
+    _encode: Callable[[bytes], str] = pybase64.b64encode_as_string
+    _decode: Callable[[str], bytes] = partial(pybase64.b64decode, validate=True)
 else:
-    encode, decode = _plain_encode, _plain_decode
+    _encode, _decode = _plain_encode, _plain_decode
+
+encode: Final = _encode
+"""Write bytes as base64."""
+
+decode: Final = _decode
+"""Read base64; ValueError if the text is not base64, whole and with its padding."""

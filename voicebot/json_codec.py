@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import math
-from typing import NoReturn
+from collections.abc import Callable
+from typing import Final, NoReturn
 
 try:
     import orjson
@@ -65,14 +66,7 @@ if _FAST:
     # The standard library has no form for these, so neither do we.
     _LIKE_STDLIB = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
 
-    def loads(text: str | bytes) -> object:
-        """Read one JSON value; bytes are UTF-8.
-
-        Raises:
-            ValueError: the text is not JSON, or nested too deep.
-        """
-        value: object = orjson.loads(text)
-        return value
+    _loads: Callable[[str | bytes], object] = orjson.loads
 
     def dumps(value: object) -> str:
         """Write one value of dicts with string keys, lists, tuples, strings, finite numbers, bools and None.
@@ -89,5 +83,8 @@ if _FAST:
         return encoded.decode()
 
 else:
-    loads = _plain_loads
+    _loads = _plain_loads
     dumps = _plain_dumps
+
+loads: Final = _loads
+"""Read one JSON value; bytes are UTF-8. ValueError if the text is not JSON, or nested too deep."""

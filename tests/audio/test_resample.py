@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import signal
 
 from voicebot.audio import g711, resample
-from voicebot.audio.resample import DOWN_TAPS, UP_TAPS, Downsampler, Upsampler
+from voicebot.audio.resample import DOWN_TAPS, UP_TAPS, Downsampler, Upsampler, upsample
 
 Converter = Upsampler | Downsampler
 
@@ -302,3 +303,21 @@ def test_qq_going_down_takes_every_third_sample() -> None:
     noise = np.random.default_rng(5).standard_normal(3_000).astype(np.float32)
     taken = np.concatenate((stream.resample_chunk(noise), stream.resample_chunk(noise[:0], last=True)))
     assert np.array_equal(taken, noise[::3])
+
+
+# ---- many streams together ----------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.tuples(st.integers(0, 7), st.integers(0, 500)), max_size=30), st.integers(0, 2**32))
+def test_streams_together_are_each_as_alone(work: list[tuple[int, int]], seed: int) -> None:
+    dice = random.Random(seed)
+    together, alone = [Upsampler() for _ in range(8)], [Upsampler() for _ in range(8)]
+    payloads = [(number, dice.randbytes(size)) for number, size in work]
+    converted: list[bytes] = []
+    while payloads:
+        some = dice.randint(1, len(payloads))
+        converted += upsample([(together[number], payload) for number, payload in payloads[:some]])
+        for number, payload in payloads[:some]:
+            assert converted.pop(0) == alone[number].convert(payload)
+        payloads = payloads[some:]
+    assert [stream.flush() for stream in together] == [stream.flush() for stream in alone]

@@ -115,6 +115,7 @@ def test_guard_that_is_not_at_hand_holds_neither_way() -> None:
     ("document", "words"),
     [
         ("", "flow JSON: is not JSON"),
+        ("\ud800", "flow JSON: is not JSON"),
         ("{", "flow JSON: is not JSON"),
         ("[]", "flow JSON: "),
         ('{"goal": "x"}', "flow JSON: .*phases"),

@@ -15,8 +15,10 @@ from websockets.frames import Frame, Opcode
 from websockets.http11 import Request, Response
 from websockets.streams import StreamReader
 
+from voicebot import websocket
 from voicebot.realtime import socket as under_test
-from voicebot.realtime.socket import ModelSocket, open_socket, text_frame
+from voicebot.realtime.socket import ModelSocket, open_socket
+from voicebot.websocket import masked_text_frame
 
 Script = Callable[[ServerConnection], Awaitable[object]]
 LIMIT = 2**20
@@ -54,7 +56,7 @@ async def all_of(socket: ModelSocket, count: int) -> list[bytes]:
 def test_frame_reads_as_it_was_written(size: int) -> None:
     payload = os.urandom(size)
     reader = StreamReader()
-    reader.feed_data(text_frame(payload, b"\x01\xfe\x55\x00"))
+    reader.feed_data(masked_text_frame(payload, b"\x01\xfe\x55\x00"))
     parsing = Frame.parse(reader.read_exact, mask=True)
     with pytest.raises(StopIteration) as done:
         next(parsing)
@@ -100,7 +102,7 @@ async def test_masks_are_used_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def noted(payload: bytes, mask: bytes) -> bytes:
         masks.append(mask)
-        return text_frame(payload, mask)
+        return masked_text_frame(payload, mask)
 
     async def script(connection: ServerConnection) -> None:
         for _ in range(3000):
@@ -108,7 +110,7 @@ async def test_masks_are_used_once(monkeypatch: pytest.MonkeyPatch) -> None:
         await connection.send("all")
 
     async with opened(script) as socket:
-        monkeypatch.setattr(under_test, "text_frame", noted)
+        monkeypatch.setattr(under_test, "masked_text_frame", noted)
         for _ in range(3000):
             socket.write("x")
         await all_of(socket, 1)
@@ -250,7 +252,7 @@ async def test_close_shakes_hands() -> None:
 
 
 async def test_close_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(under_test, "CLOSE_S", 0.05)
+    monkeypatch.setattr(websocket, "CLOSE_S", 0.05)
 
     async def script(connection: ServerConnection) -> None:
         connection.transport.pause_reading()

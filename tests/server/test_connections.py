@@ -5,19 +5,21 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from ipaddress import ip_network
 
 import aiohttp
 import pytest
 from aiohttp import web
+from websockets.exceptions import ConnectionClosed
 
 from voicebot.server import connections
 from voicebot.server.answers import SAFE_HEADERS
-from voicebot.server.connections import GATEKEEPER, Doors, client_of, counted, make_runner, prepared, vouch
+from voicebot.server.connections import GATEKEEPER, Doors, client_of, counted, make_runner, prepared, upgraded, vouch
 from voicebot.server.gatekeeper import Gatekeeper
 from voicebot.server.proxies import Proxies
+from voicebot.telephony.socket import Upgraded, upgrade
 
 LIMIT_S = 30.0  # for what must happen at all
 LOOK_EVERY_S = 0.01
@@ -114,12 +116,14 @@ async def served(*, total: int = 100, per_address: int = 100, trusted: Sequence[
     async def long(request: web.Request) -> web.Response:
         return web.Response(body=bytes(64 * 1024 * 1024))
 
-    async def talk(request: web.Request) -> web.WebSocketResponse:
-        talking = web.WebSocketResponse(compress=False)
-        await talking.prepare(request)
-        async for message in talking:
-            await talking.send_str(message.data)
-        return talking
+    async def talk(request: web.Request) -> Upgraded:
+        talking = upgrade(request, max_message_bytes=1024)
+        upgraded(request)
+        with suppress(ConnectionClosed):
+            while True:
+                for message in await talking.receive():
+                    talking.write(message.decode())
+        return Upgraded()
 
     app = web.Application(client_max_size=1024, middlewares=[counted])
     networks = [ip_network(one) for one in trusted]

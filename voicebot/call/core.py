@@ -178,6 +178,8 @@ class CallCore:
         self.speaker = Speaker(audio_format, Playback())
         self._model = model
         self._out: list[Effect] = []
+        self._due: float | None = None  # the deadline, if it is known
+        self._due_known = False
 
         self._configure = False  # the phase changed, and the model does not know it yet
         self._owed: list[str] | None = None  # a reply is owed; the notes that go before it
@@ -214,10 +216,20 @@ class CallCore:
         """Why the call is ending, once that is decided."""
         return self._reason
 
+    @property
+    def hears(self) -> bool:
+        """Whether the caller's audio is for the model. It changes nothing else, so it need not pass through here."""
+        return self.stage is Stage.TALKING or self.stage is Stage.CLOSING
+
     # ---- time -----------------------------------------------------------------------------------------------------
 
     def deadline(self) -> float | None:
         """When `on_deadline` must be called next (same clock as `now`)."""
+        if not self._due_known:
+            self._due, self._due_known = self._earliest(), True
+        return self._due
+
+    def _earliest(self) -> float | None:
         if self.stage is Stage.ENDED:
             return None
         due = [
@@ -429,12 +441,33 @@ class CallCore:
 
     def handle(self, event: Event, now: float) -> list[Effect]:
         """Take one event of either side and say what follows from it."""
-        if type(event) is ports.CallerAudio:  # the hot path: fifty times a second
-            return [ports.AppendAudio(event.payload)] if self.stage in _AUDIBLE else []
+        if type(event) is ports.CallerAudio:
+            return [ports.AppendAudio(event.payload)] if self.hears else []
         if self.stage is Stage.ENDED:
             return []
+        if self._only_goes_on(event, now):
+            effects, self._out = self._out, []
+            return effects
         self._take(event, now)
         return self._drain(now)
+
+    def _only_goes_on(self, event: Event, now: float) -> bool:
+        """Take what is only more of the same, as most events are: nothing is decided by it, and no deadline moves.
+
+        That is more words and audio of an utterance that is heard already, and a mark that is not an utterance's last.
+        """
+        if type(event) is ports.MarkPlayed:
+            return self.speaker.playback.passed(event.name, now)
+        if type(event) is ports.ReplyAudio:
+            goes_on = self._unanswered is None and self._is_current(event.reply_id) and self.hears
+            if goes_on and self.speaker.speaks(event.item_id):
+                self._out += self.speaker.add_audio(event.item_id, event.payload, now)
+                return True
+        elif type(event) is ports.ReplyWords and not event.final:
+            if self._is_current(event.reply_id):
+                self.speaker.add_words(event.item_id, event.text, final=False)
+            return True
+        return False
 
     def _take(self, event: Event, now: float) -> None:
         if self._contact.gone and isinstance(event, _FROM_MODEL):  # one that came too late
@@ -845,6 +878,7 @@ class CallCore:
         self._out.append(Journal(entry, isinstance(entry, _DURABLE)))
 
     def _drain(self, now: float) -> list[Effect]:
+        self._due_known = False
         if self._configure:  # once for all that an event changed, and after the answers that belong to the old phase
             self._configure = False
             self._out.append(ports.Configure(self.engine.instructions(now), self.engine.tools()))

@@ -102,15 +102,24 @@ class Playback:
 
     # ---- what came back -------------------------------------------------------------------------------------------
 
+    def passed(self, name: str, now: float) -> bool:
+        """A mark came back that is not the last of its item, or is unknown; False for a last one, which is `echoed`."""
+        found = self._pending.get(name)
+        if found is None:
+            return True
+        item = self._items[found[0]]
+        if name == item.last_mark:
+            return False
+        del self._pending[name]
+        item.echoed_ms, item.echoed_at = found[1], now
+        return True
+
     def echoed(self, name: str, now: float) -> Heard | None:
         """A mark came back; returns the item it completes, if it was its last. Unknown names are ignored."""
-        found = self._pending.pop(name, None)
-        if found is None:
+        if self.passed(name, now):
             return None
-        item = self._items[found[0]]
-        item.echoed_ms, item.echoed_at = found[1], now
-        if name != item.last_mark:
-            return None
+        item = self._items[self._pending.pop(name)[0]]
+        item.echoed_ms, item.echoed_at = item.sent_ms, now
         # Echoes come in order: any of this item's that is not here by now got lost.
         self._pending = {mark: of for mark, of in self._pending.items() if of[0] != item.item_id}
         return self._finish(item, item.sent_ms, now, complete=True)

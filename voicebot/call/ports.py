@@ -10,7 +10,7 @@ format the leg declared (`AudioFormat`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -415,6 +415,14 @@ class CallerLeg(Protocol):
         """How the caller's audio was until now; None for a leg that does not measure it."""
         ...
 
+    def give_audio_to(self, hear: Callable[[bytes], bool]) -> None:
+        """Have the caller's audio given to `hear` in the step in which it comes, fifty times a second.
+
+        What it does not take, by returning False, comes from `receive` as `CallerAudio`, and so does what comes before
+        that was received: nothing is overtaken.
+        """
+        ...
+
     async def receive(self) -> Sequence[CallerEvent]:
         """Wait for the next events; the last one ever is `CallerLeft`. Never raises for what the peer does."""
         ...
@@ -433,6 +441,10 @@ class ModelLeg(Protocol):
 
     async def receive(self) -> Sequence[ModelEvent]:
         """Wait for the next events; the last one ever is `ModelLost`. Never raises for what the peer does."""
+        ...
+
+    def hear(self, payload: bytes) -> None:
+        """`AppendAudio`, at once; never while a `send` is under way."""
         ...
 
     async def send(self, commands: Sequence[ModelCommand]) -> None:

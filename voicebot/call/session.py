@@ -14,7 +14,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
-from typing import get_args
+from typing import cast, get_args
 
 from voicebot.engine.entries import EndedReason
 from voicebot.errors import CallTakenError, LegLostError, ModelUnavailableError
@@ -37,8 +37,9 @@ log = logging.getLogger(__name__)
 
 MOST_BARGE_INS = 100  # whose delay is noted
 HELD_COMMANDS = 1500  # for a model that is not connected yet; audio past it is dropped, oldest first
-_LEG = get_args(LegCommand)
-_MODEL = get_args(ModelCommand)
+_LEG = frozenset(get_args(LegCommand))
+_MODEL = frozenset(get_args(ModelCommand))
+_WRITTEN = _LEG | _MODEL | {Line}
 
 
 class CallSession:
@@ -233,6 +234,7 @@ class CallSession:
         return "caller_hung_up" if self._hung_up else "connection_lost"
 
     async def _read(self, leg: CallerLeg) -> None:
+        leg.give_audio_to(self._hear)
         while self.core.stage is not Stage.ENDED:
             events = await leg.receive()
             await self._take(events)
@@ -350,22 +352,16 @@ class CallSession:
         effects: list[Effect] = []
         for event in events:
             effects += self.core.handle(event, now)
-        if len(effects) == 1 and type(effects[0]) is AppendAudio and self._model is not None and not self._performing:
-            await self._pass_audio(self._model, effects[0])
-        else:
-            if ClearPlayback in map(type, effects):
-                self._clears.append(now)
-            await self._perform(effects)
+        if ClearPlayback in map(type, effects):
+            self._clears.append(now)
+        await self._perform(effects)
 
-    async def _pass_audio(self, model: ModelLeg, audio: AppendAudio) -> None:
-        """The hot path, fifty times a second: audio moves no deadline and has nothing to write down."""
-        self._performing = True
-        try:
-            await model.send((audio,))
-        finally:
-            self._performing = False
-        if self._pending:
-            await self._perform(())
+    def _hear(self, payload: bytes) -> bool:
+        """The hot path, fifty times a second: audio moves no deadline, and has nothing to write down."""
+        if self._performing or self._model is None or not self.core.hears:
+            return False
+        self._model.hear(payload)
+        return True
 
     async def _perform(self, effects: Sequence[Effect]) -> None:
         """Perform effects after all that were decided before; returns at once if another task is at it."""
@@ -382,8 +378,8 @@ class CallSession:
 
     def _next_batch(self) -> list[Effect | Line | asyncio.Future[None]]:
         """What is performed together: all that waits, but what follows a change of models is for the next one."""
-        ends = (number for number, effect in enumerate(self._pending, 1) if isinstance(effect, ReconnectModel))
-        end = next(ends, len(self._pending))
+        kinds = list(map(type, self._pending))
+        end = kinds.index(ReconnectModel) + 1 if ReconnectModel in kinds else len(kinds)
         batch, self._pending = self._pending[:end], self._pending[end:]
         return batch
 
@@ -391,13 +387,15 @@ class CallSession:
         lines = [line for line in batch if isinstance(line, Line)]
         if lines:
             await self._journal.write(lines)
-        to_leg = [command for command in batch if isinstance(command, _LEG)]
+        to_leg = [cast(LegCommand, command) for command in batch if type(command) in _LEG]
         if to_leg:
             await self._send_to_leg(to_leg)
-        to_model = [command for command in batch if isinstance(command, _MODEL)]
+        to_model = [cast(ModelCommand, command) for command in batch if type(command) in _MODEL]
         if to_model:
             await self._send_to_model(to_model)
         for effect in batch:
+            if type(effect) in _WRITTEN:
+                continue
             if isinstance(effect, StartTool) and self._tasks is not None:
                 task = self._tasks.create_task(self._run_tool(effect), name=f"tool {effect.tool} {self.call_sid}")
                 self._tools_at_work.add(task)

@@ -55,6 +55,11 @@ class Speaker:
         """Whether a statement is playing that the caller's speech must not stop."""
         return any(one.say is not None and not one.say.interruptible for one in self._utterances.values())
 
+    def speaks(self, item_id: str) -> bool:
+        """Whether some audio of this utterance was sent, and more of it is to come."""
+        utterance = self._utterances.get(item_id)
+        return utterance is not None and utterance.audible and not utterance.ended
+
     def add_audio(self, item_id: str, payload: bytes, now: float) -> list[LegCommand]:
         """More audio of an utterance."""
         utterance = self._utterances.setdefault(item_id, _Utterance())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from voicebot.audio.formats import AudioFormat
 from voicebot.call.ports import CallerEvent, CallerLeft, CloseLeg, LegCommand, MarkPlayed, SendMark
@@ -34,6 +34,9 @@ class TypingLeg:
             self._events.append(event)
             self._left = event if isinstance(event, CallerLeft) else None
             self._came.set()
+
+    def give_audio_to(self, hear: Callable[[bytes], bool]) -> None:
+        """Whoever types is not heard."""
 
     async def receive(self) -> Sequence[CallerEvent]:
         """Wait for the next events; the last one ever is `CallerLeft`."""

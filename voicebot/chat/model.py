@@ -51,6 +51,9 @@ class WritingModel:
             if said := [one for event in events for one in self._as_if_spoken(event)]:
                 return said
 
+    def hear(self, payload: bytes) -> None:
+        """Nothing: what only concerns audio is left out."""
+
     async def send(self, commands: Sequence[ModelCommand]) -> None:
         """Write commands in order."""
         left = []

@@ -127,13 +127,17 @@ class Conversation:
             case wire.ErrorReported():
                 return self._on_error(event, now)
 
+    def append(self, payload: bytes) -> str | None:
+        """The event that appends audio, to be sent now; None if the audio must wait, as what is `perform`ed does."""
+        if self._state is not _State.READY:
+            return None
+        event_id = self._outbox.id_at_once("append_audio")
+        return None if event_id is None else client_events.append_audio(event_id, payload)
+
     def perform(self, command: ModelCommand, now: float) -> None:
         """Do what the call asks for, now or when the session is configured."""
         if self._state is _State.READY:
-            if type(command) is ports.AppendAudio:  # fifty times a second
-                self._outbox.put(client_events.append_audio, command.payload)
-            else:
-                self._perform(command, now)
+            self._perform(command, now)
         elif self._state is not _State.LOST:
             self._hold(command, now)
 

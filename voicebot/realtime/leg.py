@@ -1,7 +1,7 @@
 """The leg to the model: a WebSocket around a `Conversation`.
 
 Everything that has a reason stands in `conversation`; here bytes move, time passes and sockets break. No task is
-started: the caller's reading task also keeps the deadlines, and whoever has something to send writes it.
+started: what comes is taken in the step in which it comes, and whoever has something to send writes it.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ from .session import SessionConfig
 from .socket import ModelSocket, open_socket
 
 log = logging.getLogger(__name__)
+
+MOST_WAITING = 1000  # events that came and were not received; then no more are read
 
 _MAX_EVENT_BYTES = 16 * 2**20  # the API's own bound for an event is 15 MiB of base64
 _CLOSE_S = 2.0
@@ -88,36 +90,49 @@ class RealtimeLeg:
         self, socket: ModelSocket, conversation: Conversation, *, write_timeout_s: float, call_sid: str
     ) -> None:
         self._socket, self._conversation = socket, conversation
-        socket.on_stall = self._watch_writes
         self._write_timeout_s, self._call_sid = write_timeout_s, call_sid
         self._loop = asyncio.get_running_loop()
         self._pending: list[ModelEvent] = []  # what came and was not given yet
-        self._alarm: asyncio.Timeout | None = None  # of the read that waits
+        self._reader: asyncio.Future[None] | None = None  # of the task that waits for it
+        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm_at = 0.0  # no later than the conversation's deadline; an early one looks again
         self._watchdog: asyncio.TimerHandle | None = None  # of writes that stall
         self._closed = False
         self._broken: str | None = None  # why we gave the connection up ourselves
         self._malformed = 0
         self._lost: ModelLost | None = None
+        socket.on_stall = self._watch_writes
+        self._set_alarm()
+        socket.give_to(self._take, self._over)
 
     async def receive(self) -> Sequence[ModelEvent]:
         """Wait for the next events; the last one ever is `ModelLost`. Cancelling it loses nothing."""
         while not self._pending:
             if self._lost is not None:
                 return [self._lost]
-            self._pending = await self._next()
-            self._note_end(self._pending)
-            self._flush()
+            self._reader = self._loop.create_future()
+            try:
+                await self._reader
+            finally:
+                self._reader = None
         events, self._pending = self._pending, []
+        if len(events) >= MOST_WAITING:
+            self._socket.resume_reading()
         return events
+
+    def hear(self, payload: bytes) -> None:
+        """The hot path, fifty times a second: audio moves no deadline."""
+        text = self._conversation.append(payload)
+        if text is None:
+            self._conversation.perform(AppendAudio(payload), self._loop.time())
+        else:
+            self._socket.write(text)
 
     async def send(self, commands: Sequence[ModelCommand]) -> None:
         """Write commands in order. A lost connection is told by `receive`."""
-        now, audio = self._loop.time(), True
+        now = self._loop.time()
         for command in commands:
             self._conversation.perform(command, now)
-            audio = audio and type(command) is AppendAudio
-        if not audio:  # which moves no deadline, fifty times a second
-            self._set_alarm()
         self._flush()
 
     async def close(self) -> None:
@@ -125,8 +140,9 @@ class RealtimeLeg:
         if self._closed:
             return
         self._closed = True
-        if self._watchdog is not None:
-            self._watchdog.cancel()
+        for timer in (self._watchdog, self._alarm):
+            if timer is not None:
+                timer.cancel()
         try:
             async with asyncio.timeout(_CLOSE_S):
                 await self._socket.close()
@@ -137,64 +153,75 @@ class RealtimeLeg:
         events = await self.receive()
         if isinstance(events[-1], ModelLost):
             raise ModelUnavailableError(events[-1].reason, retryable=events[-1].retryable)
-        self._pending = list(events)
+        self._pending[:0] = events
 
     # ---- reading
 
-    async def _next(self) -> list[ModelEvent]:
-        try:
-            async with asyncio.timeout_at(self._conversation.deadline()) as self._alarm:
-                texts = await self._socket.receive()
-        except TimeoutError:
-            return self._conversation.on_deadline(self._loop.time())
-        except ConnectionClosed as exc:
-            return [self._loss(exc)]
-        finally:
-            self._alarm = None
-        events: list[ModelEvent] = []
-        for text in texts:
-            events += self._take(text)
-            if events and isinstance(events[-1], ModelLost):
-                break
-        return events
-
-    def _take(self, text: bytes) -> list[ModelEvent]:
+    def _take(self, text: bytes) -> None:
+        """A message has come."""
+        if self._lost is not None:
+            return
         try:
             event = parse(text)
         except RealtimeEventError as exc:
-            return self._skip(exc)
+            self._skip(exc)
+            return
         if event is None:
-            return []
+            return
         events = self._conversation.handle(event, self._loop.time())
         if isinstance(event, ErrorReported):
             self._log_diagnostics()
-        return events
+        self._tell(events)
+        self._flush()
 
-    def _skip(self, exc: RealtimeEventError) -> list[ModelEvent]:
+    def _tell(self, events: Sequence[ModelEvent]) -> None:
+        if not events or self._lost is not None:
+            return
+        if isinstance(events[-1], ModelLost):
+            self._lost = events[-1]
+            log.info("the model is gone: %s", self._lost.reason, extra=named("model_gone", self._call_sid))
+        waiting = len(self._pending)
+        self._pending += events
+        if waiting < MOST_WAITING <= len(self._pending):
+            self._socket.pause_reading()
+        if self._reader is not None and not self._reader.done():
+            self._reader.set_result(None)
+
+    def _skip(self, exc: RealtimeEventError) -> None:
         self._malformed += 1
         if self._malformed == 1:
             log.warning(
                 "skipped a malformed event of the model: %s", exc, extra=named("model_malformed", self._call_sid)
             )
-        if self._malformed < _MAX_MALFORMED:
-            return []
-        self._give_up("too many malformed events")
-        return [ModelLost("too many malformed events", retryable=True)]
+        if self._malformed >= _MAX_MALFORMED:
+            self._give_up("too many malformed events")
+            self._tell([ModelLost("too many malformed events", retryable=True)])
+
+    # ---- time
 
     def _set_alarm(self) -> None:
-        """A command may have changed the next deadline while a read waits."""
-        alarm = self._alarm
-        if alarm is not None and not alarm.expired():
-            due = self._conversation.deadline()
-            if due != alarm.when():
-                alarm.reschedule(due)
+        """Look at the conversation no later than its deadline, which moves on with every delta."""
+        due = self._conversation.deadline()
+        if due is None or self._closed or (self._alarm is not None and self._alarm_at <= due):
+            return
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm, self._alarm_at = self._loop.call_at(due, self._look), due
+
+    def _look(self) -> None:
+        self._alarm = None
+        due, now = self._conversation.deadline(), self._loop.time()
+        if due is not None and due <= now:
+            self._tell(self._conversation.on_deadline(now))
+        self._flush()
 
     # ---- writing
 
     def _flush(self) -> None:
-        """Write what is to be sent."""
+        """Write what is to be sent, and note when to look again."""
         for text in self._conversation.data_to_send():
             self._socket.write(text)
+        self._set_alarm()
 
     def _watch_writes(self) -> None:
         """Bound a stall of the server's by a timer that is there only while it lasts."""
@@ -215,6 +242,12 @@ class RealtimeLeg:
         self._broken = self._broken or reason
         self._socket.abort()
 
+    def _over(self) -> None:
+        """The connection is over."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._tell([self._loss(self._socket.end)])
+
     def _loss(self, exc: ConnectionClosed) -> ModelLost:
         if self._closed:
             return ModelLost("closed by the call", retryable=False)
@@ -226,11 +259,6 @@ class RealtimeLeg:
         final = exc.rcvd.code in _FINAL_CLOSE_CODES or any(code in reason for code in FATAL_CODES)
         said = f"closed by the model: {exc.rcvd.code} {reason}".rstrip()
         return ModelLost(said, retryable=not final)
-
-    def _note_end(self, events: Sequence[ModelEvent]) -> None:
-        if events and isinstance(events[-1], ModelLost):
-            self._lost = events[-1]
-            log.info("the model is gone: %s", self._lost.reason, extra=named("model_gone", self._call_sid))
 
     def _log_diagnostics(self) -> None:
         for diagnostic in self._conversation.diagnostics():

@@ -25,6 +25,13 @@ class Outbox:
         self._texts.append(build(event_id, *args, **kwargs))
         return event_id
 
+    def id_at_once(self, what: str) -> str | None:
+        """The id of an event that need not wait here; None if others do, which go first."""
+        if self._texts:
+            return None
+        self._count += 1
+        return f"{what}_{self._count}"
+
     def drain(self) -> list[str]:
         """Take everything that was put since the last time."""
         texts, self._texts = self._texts, []

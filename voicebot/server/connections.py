@@ -208,10 +208,6 @@ async def counted(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 async def prepared(request: web.Request, response: web.StreamResponse) -> None:
     """A signal of the application's: an answer is about to be sent."""
-    if isinstance(response, web.WebSocketResponse):
-        if isinstance(request.protocol, Connection):
-            request.protocol.upgraded()
-        return
     for name, value in SAFE_HEADERS.items():
         if name == "Server":
             response.headers[name] = value
@@ -222,6 +218,12 @@ async def prepared(request: web.Request, response: web.StreamResponse) -> None:
 def client_of(request: web.Request) -> str:
     """The address of whoever asks, for the log."""
     return request.get(CLIENT) or request.remote or UNKNOWN
+
+
+def upgraded(request: web.Request) -> None:
+    """The request's connection is a WebSocket from now on."""
+    if isinstance(request.protocol, Connection):
+        request.protocol.upgraded()
 
 
 def vouch(request: web.Request) -> None:

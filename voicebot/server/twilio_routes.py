@@ -16,7 +16,8 @@ from contextlib import suppress
 from datetime import datetime
 from functools import wraps
 
-from aiohttp import WSCloseCode, web
+from aiohttp import web
+from websockets.frames import CloseCode
 
 from voicebot.audio.formats import AudioFormat
 from voicebot.call.past import read_past
@@ -29,8 +30,10 @@ from voicebot.store.contract import CallRecord, Store
 from voicebot.telephony import tokens, twiml
 from voicebot.telephony.leg import PhoneLeg, read_start
 from voicebot.telephony.signatures import SignatureChecker
+from voicebot.telephony.socket import Upgraded, upgrade
+from voicebot.telephony.turns import Conversions
 
-from .connections import client_of, vouch
+from .connections import client_of, upgraded, vouch
 from .gatekeeper import Reason
 from .instance import name_of
 from .lifecycle import CLAIM_LIMIT_S, ENDED_BADLY, MOST_ATTEMPTS, Calls, Obstacle
@@ -116,6 +119,7 @@ class TwilioRoutes:
         self._secret, self._public_url, self._audio_format = secret, public_url, audio_format
         self._numbers, self._default_flow, self._wall, self._others = numbers, default_flow, wall, others
         self._overflow, self._counts = overflow, counts
+        self._conversions = Conversions()
 
     def routes(self) -> list[web.RouteDef]:
         """One line per route."""
@@ -310,8 +314,8 @@ class TwilioRoutes:
         except RefusedRequestError as exc:
             raise self._forbidden(request, exc) from exc
         vouch(request)
-        socket = web.WebSocketResponse(timeout=2.0, compress=False, max_msg_size=MAX_FRAME_BYTES, autoping=True)
-        await socket.prepare(request)
+        socket = upgrade(request, max_message_bytes=MAX_FRAME_BYTES)
+        upgraded(request)
         try:
             start = await read_start(socket, timeout_s=START_LIMIT_S)
             work_for(start.call_sid)
@@ -326,23 +330,17 @@ class TwilioRoutes:
             session = self._calls.get(start.call_sid)
             if session is None or session.attempt != record.attempt:  # the stream was meant for another instance
                 session = await self._calls.resume(record)
-            leg = PhoneLeg(
-                socket,
-                start,
-                self._audio_format,
-                WRITE_LIMIT_S,
-                abort=request.transport.abort if request.transport else None,
-            )
+            leg = PhoneLeg(socket, start, self._audio_format, WRITE_LIMIT_S, self._conversions)
             if not session.attach(leg, start.stream_sid):
                 raise RefusedRequestError("the call has its stream already, or is over")
         except (MediaStreamError, RefusedRequestError, LegLostError, StoreError, FlowError) as exc:
             self._counts["refused_stream"] += 1
             log.warning("refused a stream from %s: %s", client_of(request), exc, extra=named("stream_refused"))
-            await socket.close(code=WSCloseCode.POLICY_VIOLATION, message=b"refused")
-            return socket
+            await socket.close(CloseCode.POLICY_VIOLATION, "refused")
+            return Upgraded()
         await session.over()
         await socket.close()
-        return socket
+        return Upgraded()
 
     # ---- common ---------------------------------------------------------------------------------------------------
 

@@ -1,20 +1,18 @@
 """The leg of a caller who dialled: one Media Streams socket as a `CallerLeg`.
 
-The socket is the server's: prepared, its handshake checked, without compression, with a limit on message size (a
-message of Twilio's has a few hundred bytes). Twilio sends fifty frames a second, whatever the caller does, so a phone
-line that says nothing at all for five to ten seconds is gone without a word. (aiohttp's heartbeat would cost two timers
-a frame to notice less.)
+Twilio sends fifty frames a second, whatever the caller does, so a phone line that says nothing at all for five to ten
+seconds is gone without a word. (Pings would cost more to notice less.)
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-from aiohttp import WSMessage, WSMsgType, web
+from websockets.exceptions import ConnectionClosed
+from websockets.frames import CloseCode
 
 from voicebot.audio.formats import AudioFormat
 from voicebot.audio.line_meter import LineMeter
@@ -48,35 +46,42 @@ from .media_streams import (
     media_message,
     parse,
 )
+from .socket import NOT_TEXT, MediaSocket
+from .turns import Conversions
 
 log = logging.getLogger(__name__)
 
 MALFORMED_LIMIT = 20  # malformed messages after which a stream is given up
 SILENCE_S = 5.0  # without a message, after which a stream is given up; noticed within as much again
 
+MOST_WAITING = 200  # events that came and were not received; then no more are read
+
 _BEFORE_START_LIMIT = 8  # messages in which `start` must have come; Twilio sends it second
-_DATA = (WSMsgType.TEXT, WSMsgType.BINARY)
-_DROP_S = 1.0
 _LONGEST_PAYLOAD = 32_000  # bytes of mu-law in one message, 4 s: as base64 below the 64 KiB some clients take
 
 
-async def read_start(socket: web.WebSocketResponse, *, timeout_s: float) -> Start:
+async def read_start(socket: MediaSocket, *, timeout_s: float) -> Start:
     """Read up to the `start` of a stream, which comes after `connected`.
 
     Raises:
         MediaStreamError: it did not come in time, or something else or nothing came.
     """
+    seen = 0
     try:
         async with asyncio.timeout(timeout_s):
-            for _ in range(_BEFORE_START_LIMIT):
-                message = _parse_frame(await socket.receive(), None)
-                if isinstance(message, Start):
-                    return message
-                if message is not None and not isinstance(message, Connected):
-                    raise MediaStreamError(f"{type(message).__name__.lower()} came before start")
+            while seen < _BEFORE_START_LIMIT:
+                messages = await socket.receive()
+                for number, text in enumerate(messages, 1):
+                    message = parse(text)
+                    if isinstance(message, Start):
+                        socket.put_back(messages[number:])
+                        return message
+                    if message is not None and not isinstance(message, Connected):
+                        raise MediaStreamError(f"{type(message).__name__.lower()} came before start")
+                seen += len(messages)
     except TimeoutError as exc:
         raise MediaStreamError(f"no start came within {timeout_s:g} s") from exc
-    except ConnectionError as exc:
+    except ConnectionClosed as exc:
         raise MediaStreamError("the socket closed before start") from exc
     raise MediaStreamError(f"no start among the first {_BEFORE_START_LIMIT} messages")
 
@@ -89,29 +94,27 @@ class PhoneLeg:
 
     def __init__(
         self,
-        socket: web.WebSocketResponse,
+        socket: MediaSocket,
         start: Start,
         audio_format: AudioFormat,
         write_timeout_s: float,
-        *,
-        abort: Callable[[], object] | None = None,
+        conversions: Conversions | None = None,
     ) -> None:
         """
         Args:
-            socket: prepared, and read up to `start`.
+            socket: read up to `start`.
             start: what `read_start` gave.
             audio_format: what the model is to hear and speak.
             write_timeout_s: bound of one `send`, and of the closing handshake.
-            abort: drops the connection with all that it holds unsent (`request.transport.abort`). Without it a phone
-                line that says nothing or reads no more keeps its connection until the kernel gives it up.
+            conversions: of all the lines of this event loop.
         """
         self._socket = socket
         self._stream_sid = start.stream_sid
         self._call_sid = start.call_sid
         self._audio_format = audio_format
         self._write_timeout_s = write_timeout_s
-        self._abort = abort
         converts = audio_format is AudioFormat.PCM16_24K
+        self._conversions = conversions or Conversions()
         self._upsampler = Upsampler() if converts else None
         self._downsampler = Downsampler() if converts else None
         self._meter = LineMeter()
@@ -119,8 +122,12 @@ class PhoneLeg:
         self._closing = False
         self._left: CallerLeft | None = None
         self._loop = asyncio.get_running_loop()
+        self._hear: Callable[[bytes], bool] = _nobody_hears
+        self._events: list[CallerEvent] = []  # that were not received yet
+        self._reader: asyncio.Future[None] | None = None  # of the task that waits for events
         self._heard = True  # anything at all, since the watch last looked
         self._watch = self._loop.call_later(SILENCE_S, self._look)
+        socket.give_to(self._take, self._over)
 
     @property
     def audio_format(self) -> AudioFormat:
@@ -132,17 +139,28 @@ class PhoneLeg:
         meter = self._meter
         return CallerAudioQuality(meter.audio_ms, meter.gaps, meter.gap_ms, meter.level_dbov, meter.clipped)
 
+    def give_audio_to(self, hear: Callable[[bytes], bool]) -> None:
+        """See `CallerLeg`."""
+        self._hear = hear
+
     async def receive(self) -> Sequence[CallerEvent]:
         """Wait for the next events. After `CallerLeft` every call gives it again, at once.
 
         `hangup` is a `stop`, or a close that we asked for; `lost` is all else: a socket that broke or closed without
         `stop`, or more than 20 malformed messages.
         """
-        while self._left is None:
-            event = self._event(await self._frame())
-            if event is not None:
-                return (event,)
-        return (self._left,)
+        while not self._events:
+            if self._left is not None:
+                return [self._left]
+            self._reader = self._loop.create_future()
+            try:
+                await self._reader
+            finally:
+                self._reader = None
+        events, self._events = self._events, []
+        if len(events) >= MOST_WAITING:
+            self._socket.resume_reading()
+        return events
 
     async def send(self, commands: Sequence[LegCommand]) -> None:
         """Write commands in order; those after a `CloseLeg` are dropped, and a second `CloseLeg` does nothing.
@@ -150,70 +168,89 @@ class PhoneLeg:
         Raises:
             LegLostError: the socket is closed, or took no bytes within the write limit.
         """
-        closing = False
+        for command in commands:
+            if isinstance(command, CloseLeg):
+                await self._close()
+                return
+            if not self._socket.is_open:
+                raise LegLostError("the phone's socket is closed")
+            self._write(command)
+            if self._socket.stalled_since is not None:
+                await self._drain()
+
+    async def _drain(self) -> None:
         try:
             async with asyncio.timeout(self._write_timeout_s):
-                for command in commands:
-                    if isinstance(command, CloseLeg):
-                        closing = True
-                        break
-                    await self._write(command)
+                await self._socket.drain()
         except TimeoutError as exc:
-            await self._drop()
+            self._socket.abort()
             raise LegLostError(f"the phone's socket took no bytes for {self._write_timeout_s:g} s") from exc
-        except ConnectionError as exc:
-            raise LegLostError("the phone's socket is closed") from exc
-        if closing:
-            await self._close()
 
-    async def _frame(self) -> WSMessage | None:
+    # ---- what the caller does
+
+    def _take(self, text: bytes) -> None:
+        """A message has come: audio goes to whoever hears it, fifty times a second, and the rest to `receive`."""
+        if self._left is not None:
+            return
+        self._heard = True
         try:
-            return await self._socket.receive()
-        except ConnectionError:  # aiohttp answered a ping on a connection that had just gone
-            return None
+            message = parse(text, self._stream_sid)
+        except MediaStreamError as exc:
+            self._count_malformed(text, exc)
+            return
+        if isinstance(message, Media):
+            self._meter.take(message.payload, message.timestamp_ms)
+            if self._upsampler is None:
+                self._take_audio(message.payload)
+            else:
+                self._conversions.add(self._upsampler, message.payload, self._take_audio)
+        else:
+            self._conversions.finish()
+            self._take_other(message)
+
+    def _take_audio(self, payload: bytes) -> None:
+        if payload and self._left is None and (self._events or not self._hear(payload)):
+            self._tell(CallerAudio(payload))
+
+    def _take_other(self, message: Message | None) -> None:
+        match message:
+            case Mark():
+                self._tell(MarkPlayed(message.name))
+            case Dtmf():
+                self._tell(KeyPressed(message.digit))
+            case Stop():
+                self._leave("hangup")
+            case Start():
+                self._count_malformed(NOT_TEXT, MediaStreamError("start came a second time"))
+
+    def _tell(self, event: CallerEvent) -> None:
+        self._events.append(event)
+        if len(self._events) == MOST_WAITING:
+            self._socket.pause_reading()
+        if self._reader is not None and not self._reader.done():
+            self._reader.set_result(None)
+
+    def _over(self) -> None:
+        """The socket is closed."""
+        self._conversions.finish()
+        self._leave("hangup" if self._closing else "lost")
 
     def _look(self) -> None:
         if self._heard:
             self._heard, self._watch = False, self._loop.call_later(SILENCE_S, self._look)
-        elif self._abort is not None:
+        else:
             log.warning(
                 "nothing came from the phone line for %.0f s", SILENCE_S, extra=named("leg_silent", self._call_sid)
             )
-            self._abort()
+            self._socket.abort()
 
-    def _leave(self, reason: Literal["hangup", "lost"]) -> CallerLeft:
-        self._watch.cancel()
-        self._left = CallerLeft(reason)
-        return self._left
+    def _leave(self, reason: Literal["hangup", "lost"]) -> None:
+        if self._left is None:
+            self._watch.cancel()
+            self._left = CallerLeft(reason)
+            self._tell(self._left)
 
-    def _event(self, frame: WSMessage | None) -> CallerEvent | None:
-        if frame is None or frame.type not in _DATA:
-            return self._leave("hangup" if self._closing else "lost")
-        self._heard = True
-        try:
-            message = _parse_frame(frame, self._stream_sid)
-        except MediaStreamError as exc:
-            return self._count_malformed(exc)
-        return self._caller_event(message)
-
-    def _caller_event(self, message: Message | None) -> CallerEvent | None:
-        match message:
-            case Media():
-                self._meter.take(message.payload, message.timestamp_ms)
-                payload = message.payload if self._upsampler is None else self._upsampler.convert(message.payload)
-                return CallerAudio(payload) if payload else None
-            case Mark():
-                return MarkPlayed(message.name)
-            case Dtmf():
-                return KeyPressed(message.digit)
-            case Stop():
-                return self._leave("hangup")
-            case Start():
-                return self._count_malformed(MediaStreamError("start came a second time"))
-            case _:
-                return None
-
-    def _count_malformed(self, problem: MediaStreamError) -> CallerEvent | None:
+    def _count_malformed(self, text: bytes, problem: MediaStreamError) -> None:
         self._malformed += 1
         if self._malformed == 1:
             log.warning(
@@ -221,27 +258,31 @@ class PhoneLeg:
                 problem,
                 extra=named("leg_malformed", self._call_sid),
             )
-        if self._malformed <= MALFORMED_LIMIT:
-            return None
-        log.warning(
-            "more than %d malformed messages, stream given up",
-            MALFORMED_LIMIT,
-            extra=named("leg_given_up", self._call_sid),
-        )
-        return self._leave("lost")
+        if self._malformed > MALFORMED_LIMIT:
+            log.warning(
+                "more than %d malformed messages, stream given up",
+                MALFORMED_LIMIT,
+                extra=named("leg_given_up", self._call_sid),
+            )
+            self._leave("lost")
+        elif not _is_utf8(text):  # RFC 6455, 8.1: the connection fails
+            self._socket.start_closing(CloseCode.INVALID_DATA)
+            self._leave("lost")
 
-    async def _write(self, command: LegCommand) -> None:
+    # ---- what the caller hears
+
+    def _write(self, command: LegCommand) -> None:
         match command:
             case PlayAudio():
-                await self._play(command)
+                self._play(command)
             case SendMark():
-                await self._socket.send_str(mark_message(self._stream_sid, command.name))
+                self._socket.write(mark_message(self._stream_sid, command.name))
             case ClearPlayback():
                 if self._downsampler is not None:
                     self._downsampler.reset()
-                await self._socket.send_str(clear_message(self._stream_sid))
+                self._socket.write(clear_message(self._stream_sid))
 
-    async def _play(self, command: PlayAudio) -> None:
+    def _play(self, command: PlayAudio) -> None:
         payload = command.payload
         if self._downsampler is not None:
             payload = self._downsampler.convert(payload)
@@ -249,7 +290,7 @@ class PhoneLeg:
                 payload += self._downsampler.flush()
         for at in range(0, len(payload), _LONGEST_PAYLOAD):
             piece = payload[at : at + _LONGEST_PAYLOAD]
-            await self._socket.send_str(media_message(self._stream_sid, piece))
+            self._socket.write(media_message(self._stream_sid, piece))
 
     async def _close(self) -> None:
         """Close the socket: Twilio then goes on to the `<Connect>`'s action."""
@@ -258,21 +299,16 @@ class PhoneLeg:
             async with asyncio.timeout(self._write_timeout_s):
                 await self._socket.close()
         except TimeoutError:
-            await self._drop()
-
-    async def _drop(self) -> None:
-        """Give up a connection that does not take what we write."""
-        if self._abort is not None:
-            self._abort()
-            return
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_DROP_S):
-                await self._socket.close(drain=False)
+            self._socket.abort()
 
 
-def _parse_frame(frame: WSMessage, stream_sid: str | None) -> Message | None:
-    if frame.type is WSMsgType.TEXT:
-        return parse(frame.data, stream_sid)
-    if frame.type is WSMsgType.BINARY:
-        raise MediaStreamError("a binary message, where Media Streams are text")
-    raise MediaStreamError("the socket closed before start")
+def _is_utf8(text: bytes) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _nobody_hears(payload: bytes) -> bool:
+    return False
