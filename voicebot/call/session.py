@@ -23,8 +23,8 @@ from voicebot.flow.tools import Tool
 from voicebot.log_events import named
 from voicebot.store.contract import StoredEntry
 
-from .core import CallCore, Effect, Event, Finish, LetGo, ReconnectModel, SayWanted, Stage, StartTool
-from .entries import CallEnded, CallOpened, Entry, LineQuality
+from .core import AnswererFound, CallCore, Effect, Event, Finish, LetGo, ReconnectModel, SayWanted, Stage, StartTool
+from .entries import AnswererKnown, CallEnded, CallOpened, Entry, LineQuality
 from .handlers import CallHandlers
 from .journal import CallJournal, JournalStore, Line
 from .past import Past
@@ -197,6 +197,10 @@ class CallSession:
         """Another process has the call: stop at once, and write nothing more of it."""
         self._taken = True
         self._timer_due.set()
+
+    def answered_by(self, entry: AnswererKnown) -> None:
+        """The phone line says who has answered our call."""
+        self._wishes.add(AnswererFound(entry))
 
     def hang_up(self) -> None:
         """The phone line says that the call is over: give up waiting for the caller's leg."""

@@ -15,11 +15,11 @@ from typing import Any, get_args
 from pydantic import ValidationError
 
 from voicebot.call import entries as call_entries
+from voicebot.call.about import context_of
 from voicebot.call.entries import Entry, read_entry
 from voicebot.engine import entries as engine_entries
 from voicebot.engine.engine import PhaseEngine
 from voicebot.engine.entries import EndedReason
-from voicebot.engine.events import CallContext
 from voicebot.engine.state import Observed
 from voicebot.errors import JournalError
 from voicebot.flow.model import Flow
@@ -51,7 +51,7 @@ def fold_report(record: CallRecord, flow: Flow, journal: Sequence[StoredEntry]) 
         JournalError: an entry is damaged, or is not of a call with this flow.
     """
     lines = [_Line(read_entry(one.kind, one.body), one.at_ms, _iso(one.wall)) for one in journal]
-    engine = PhaseEngine(flow, CallContext(record.call_sid, record.caller, record.called, record.started))
+    engine = PhaseEngine(flow, context_of(record))
     try:
         engine.restore(((line.at_ms / 1000, line.entry) for line in lines if isinstance(line.entry, _ENGINE)), 0.0)
         progress, outcome = engine.progress(), engine.outcome()
@@ -69,7 +69,9 @@ def fold_report(record: CallRecord, flow: Flow, journal: Sequence[StoredEntry]) 
         "caller": record.caller,
         "called": record.called,
         "started_at": _iso(record.started),
+        "variables": dict(_variables(lines)),
         "answered_at": answered.wall if answered else None,
+        "answered_by": _answered_by(lines),
         "ended_at": ended_at,
         "duration_s": round((last.at_ms - answered.at_ms) / 1000, 1) if last and answered else 0.0,
         "ended_reason": ended.entry.reason if ended and isinstance(ended.entry, call_entries.CallEnded) else "error",
@@ -112,7 +114,9 @@ def bare_report(record: CallRecord, flow: Flow | None, journal: Sequence[StoredE
         "caller": record.caller,
         "called": record.called,
         "started_at": _iso(record.started),
+        "variables": {},
         "answered_at": _iso(answered.wall) if answered else None,
+        "answered_by": None,
         "ended_at": ended_at,
         "duration_s": round((journal[-1].at_ms - answered.at_ms) / 1000, 1) if answered else 0.0,
         "ended_reason": "error",
@@ -195,6 +199,18 @@ _ENGINE = get_args(engine_entries.EngineEntry)
 def _found(engine: PhaseEngine, name: str) -> Observed | None:
     """The value of a field, whether it was recorded in the call or filled in after it."""
     return engine.state.observed.get(name) or engine.state.filled.get(name)
+
+
+def _variables(lines: Sequence[_Line]) -> Mapping[str, str]:
+    """What an outbound call was placed with."""
+    opened = next((line.entry for line in lines if isinstance(line.entry, call_entries.CallOpened)), None)
+    return opened.variables if opened is not None else {}
+
+
+def _answered_by(lines: Sequence[_Line]) -> str | None:
+    """Who has answered our call, as the phone line found out; null for other calls, and where it did not."""
+    known = (line.entry.answered_by for line in lines if isinstance(line.entry, call_entries.AnswererKnown))
+    return next(known, None)
 
 
 def _analysis(engine: PhaseEngine, lines: Sequence[_Line]) -> dict[str, Any]:
@@ -439,7 +455,9 @@ _FIXED: dict[str, Any] = {
     "caller": _TEXT_OR_NULL,
     "called": _TEXT_OR_NULL,
     "started_at": _TIME,
+    "variables": {"type": "object", "additionalProperties": {"type": "string"}},
     "answered_at": _TIME_OR_NULL,
+    "answered_by": {"enum": [*get_args(call_entries.AnsweredBy), None]},
     "ended_at": _TIME,
     "duration_s": {"type": "number", "minimum": 0},
     "ended_reason": {},

@@ -30,12 +30,15 @@ from voicebot.telephony.signatures import SignatureChecker
 
 from .api_token import ApiToken
 from .connections import GATEKEEPER, counted, prepared
+from .do_not_call import DoNotCall
 from .gatekeeper import Gatekeeper
 from .instance import new_owner
 from .lifecycle import Calls, ModelAccess, in_background
 from .loop_lag import Change, LoopLag
 from .metrics_routes import MetricsRoutes
 from .observing import Observing
+from .outbound import Outbound
+from .outbound_routes import OutboundRoutes
 from .overflow import Overflow
 from .passing import Passing
 from .proxies import Proxies
@@ -167,6 +170,23 @@ async def create_app(
         counts=gatekeeper.counts,
     )
     token = ApiToken(settings.api_token.get_secret_value(), gatekeeper.counts, asyncio.get_running_loop().time)
+    outbound = Outbound(
+        store=store,
+        calls=calls,
+        reporter=reporter,
+        rest=rest,
+        shelf=current,
+        policy=settings.outbound_policy,
+        do_not_call=DoNotCall(settings.do_not_call),
+        numbers=settings.numbers,
+        public_url=settings.public_url,
+        ring_s=settings.outbound_ring_s,
+        wall=wall,
+        line_over=twilio.line_over,
+        refused=observing.outbound_refused,
+        ended=observing.outbound,
+    )
+    placing = OutboundRoutes(outbound=outbound, twilio=twilio, store=store, token=token)
     status = StatusRoutes(calls=calls, store=store, token=token)
     metrics = MetricsRoutes(observing, calls, store, wall, siblings=siblings, token=token)
 
@@ -177,6 +197,7 @@ async def create_app(
                 await running.enter_async_context(siblings.answering(lambda: observing.own_text(calls, store)))
             await running.enter_async_context(in_background(worker.run(), name="delivery"))
             await running.enter_async_context(in_background(watch.run(), name="watch"))
+            await running.enter_async_context(in_background(outbound.run(), name="outbound"))
             await running.enter_async_context(in_background(lag.run(), name="loop lag"))
             if settings.retention_days:
                 erasing = keep_erasing(store, settings.retention_days, wall)
@@ -195,7 +216,7 @@ async def create_app(
     app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[counted, observing.middleware])
     app[CALLS], app[WATCH], app[LOOP_LAG], app[GATEKEEPER] = calls, watch, lag, gatekeeper
     app.on_response_prepare.append(prepared)
-    app.add_routes([*twilio.routes(), *status.routes(), *metrics.routes()])
+    app.add_routes([*twilio.routes(), *placing.routes(), *status.routes(), *metrics.routes()])
     app.cleanup_ctx.append(work)
     app.on_shutdown.append(end_calls)
     return app
