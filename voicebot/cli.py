@@ -420,6 +420,40 @@ def load(
 
 
 @app.command()
+def call(
+    to: Annotated[str, typer.Argument(help="The number to call, as in +390612345678.")],
+    flow: Annotated[str, typer.Argument(help="Which flow talks.")],
+    var: Annotated[
+        list[str] | None, typer.Option(help="What the flow is to know of this call, as name=value; several times.")
+    ] = None,
+    from_: Annotated[
+        str | None, typer.Option("--from", help="Which of your numbers calls; default: the first of the flow's.")
+    ] = None,
+    server: Annotated[str, typer.Option(help="Where `voicebot serve` answers.")] = "http://127.0.0.1:8080",
+) -> None:
+    """Have a running server call somebody, and follow the call until it ends.
+
+    The server calls only numbers that VOICEBOT_OUTBOUND_ALLOW allows. Its token is read from VOICEBOT_API_TOKEN. Exit
+    code 0 when somebody answered and the conversation came to its end, 1 when it did not, 2 when it was not placed.
+    """
+    import asyncio
+
+    from voicebot.server.place_call import place_and_follow
+    from voicebot.settings import read_settings
+
+    pairs = [one.partition("=") for one in var or ()]
+    if bad := [name for name, equals, _ in pairs if not (name and equals)]:
+        raise typer.BadParameter(f"{bad[0]!r} is no name=value", param_hint="--var")
+    body: dict[str, object] = {"to": to, "flow": flow, "variables": {name: value for name, _, value in pairs}}
+    if from_ is not None:
+        body["from"] = from_
+    token = read_settings().api_token.get_secret_value()
+    outcome = asyncio.run(place_and_follow(server, token, body, lambda line: print(line, flush=True)))
+    print(outcome)
+    raise typer.Exit(0 if outcome.talked else 1)
+
+
+@app.command()
 def replay(
     call_sids: Annotated[list[str] | None, typer.Argument(help="Calls to replay; default: the latest ones.")] = None,
     latest: Annotated[int, typer.Option(help="How many of the latest calls.", min=1, max=1000)] = 100,

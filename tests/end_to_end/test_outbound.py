@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -15,8 +15,10 @@ import pytest
 
 from tests.sim.virtual_time import virtual
 from voicebot.engine.entries import EndedReason
+from voicebot.errors import OutboundRefusedError, SettingsError, VoicebotError
 from voicebot.flow import Flow, HangUp, LeaveMessage, Observations, Phase, To, ask, it
 from voicebot.flow.loader import FlowShelf, load_flow
+from voicebot.server.place_call import place_and_follow
 from voicebot.sim.brain import Calls, Says
 from voicebot.sim.callee import GREETING, Callee, machine
 from voicebot.sim.caller import Caller
@@ -24,7 +26,7 @@ from voicebot.sim.caller import Say as Speak
 from voicebot.sim.cooperative import CooperativeBrain
 from voicebot.sim.scenario import Exchange, Expected, Scenario
 from voicebot.sim.stage import OWN_NUMBERS, Stage, stage
-from voicebot.sim.timeline import WebhookAnswered
+from voicebot.sim.timeline import CallEnded, WebhookAnswered
 from voicebot.sim.twilio_rest import RestAnswer
 
 TOKEN = "the stage's API token"
@@ -89,10 +91,11 @@ class Shop:
             return found
 
     async def ended(self, order_id: str, limit_s: float = 600) -> dict[str, Any]:
-        async with asyncio.timeout(limit_s):
-            while (shown := await self.show(order_id))["state"] != "ended":
-                await asyncio.sleep(1)
-        return shown
+        for _ in range(round(limit_s)):
+            if (shown := await self.show(order_id))["state"] == "ended":
+                return shown
+            await asyncio.sleep(1)
+        raise TimeoutError(f"it is still {shown['state']}")
 
     async def report(self, n: int = 1) -> dict[str, Any]:
         """The n-th, when it has come; and none comes after it for a while."""
@@ -233,7 +236,7 @@ async def test_model_knows_what_the_call_is_about() -> None:
         await made.place()
         await made.report()
         [session] = made.stage.model.sessions
-        told = json.dumps([event.body for event in session.transcript if event.sender == "client"])
+        told = json.dumps([one.event for one in session.transcript if one.sender == "client"])
         assert f"You have called {ADA}" in told
         assert "order: A 17" in told
 
@@ -275,7 +278,8 @@ async def test_machine_is_put_down_where_the_flow_has_no_message() -> None:
         [result] = made.stage.switchboard.results
     assert (report["ended_reason"], report["answered_by"]) == ("voicemail", "machine_end_beep")
     assert MESSAGE not in str(report["transcript"])
-    assert result.ended.at_ms < result.caller_said[-1].end_ms + 3_000
+    [ended] = [event for event in result.events if isinstance(event, CallEnded)]
+    assert ended.at_ms < result.caller_said[-1].end_ms + 3_000
 
 
 # ---- nobody answers -------------------------------------------------------------------------------------------------
@@ -401,12 +405,51 @@ async def test_call_that_never_was_is_reported_in_the_end() -> None:
         assert made.stage.switchboard.placed == []
 
 
+# ---- from the command line ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("callee", "lines", "last", "talked"),
+    [
+        (HUMAN, ["ringing", "answered"], "ended: completed, answered by: human, CA", True),
+        (Callee("busy"), ["ringing"], "ended: busy, CA", False),
+    ],
+)
+def test_call_is_followed_to_its_end(callee: Callee, lines: list[str], last: str, talked: bool) -> None:
+    @virtual
+    async def play() -> None:
+        told: list[str] = []
+        async with shop({ADA: callee}) as made:
+            body = {"to": ADA, "flow": "reminder", "variables": {"order": "A 17"}}
+            outcome = await place_and_follow(made.stage.public_url + "/", TOKEN, body, told.append)
+        assert told == lines
+        assert str(outcome).startswith(last)
+        assert outcome.talked is talked
+
+    play()
+
+
+@virtual
+async def test_follower_says_why_nothing_is_placed() -> None:
+    async with shop() as made:
+        server, body = made.stage.public_url, {"to": "+3906123456", "flow": "reminder"}
+        with pytest.raises(OutboundRefusedError) as refused:
+            await place_and_follow(server, TOKEN, body, print)
+        assert refused.value.reason == "not_allowed"
+        with pytest.raises(VoicebotError, match="401"):
+            await place_and_follow(server, "wrong", body, print)
+        with pytest.raises(SettingsError, match="VOICEBOT_API_TOKEN"):
+            await place_and_follow(server, "", body, print)
+        with pytest.raises(VoicebotError, match="cannot be asked"):
+            await place_and_follow("http://127.0.0.1:9", TOKEN, body, print)
+
+
 # ---- who may be called ----------------------------------------------------------------------------------------------
 
 
 @virtual
 async def test_same_key_gives_the_same_call() -> None:
-    body = {"to": ADA, "flow": "reminder"}
+    body: dict[str, object] = {"to": ADA, "flow": "reminder", "variables": {"order": "A 17"}}
     async with shop() as made:
         (first, one), (again, other) = [await made.ask(body, key="order 17") for _ in range(2)]
         assert (first, again) == (201, 201)
@@ -428,9 +471,6 @@ async def test_many_requests_at_once_place_one_call() -> None:
         assert statuses == [201, 409, 409, 409, 409]
         assert len(made.stage.switchboard.placed) == 1
         await made.report()
-
-
-Refused = Callable[[Shop], Any]
 
 
 @pytest.mark.parametrize(
