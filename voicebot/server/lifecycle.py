@@ -420,7 +420,7 @@ class Calls:
 
 def opened_by(record: CallRecord, loaded: LoadedFlow, variables: Mapping[str, str]) -> CallOpened:
     """How the journal of a call begins."""
-    told = (record.caller, record.called, record.direction, variables)
+    told = (record.caller, record.called, record.direction, dict(variables))
     return CallOpened(loaded.name, loaded.version, loaded.document, *told)
 
 
