@@ -159,6 +159,7 @@ NOBODY_SPOKE = {
     "phases": [],
     "statements": [],
     "tools": [],
+    "messages": [],
     "passed_on": [],
     "transcript": [],
     "transcript_url": None,

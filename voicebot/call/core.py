@@ -128,13 +128,30 @@ class AnswererFound:
     entry: entries.AnswererKnown
 
 
+@dataclass(frozen=True, slots=True)
+class MessageTold:
+    """What came of a text message of a tool's."""
+
+    entry: entries.TextMessage
+
+
 Effect = ports.LegCommand | ports.ModelCommand | Journal | StartTool | ReconnectModel | Finish | LetGo
-Event = ports.CallerEvent | ports.ModelEvent | ToolFinished | SayWanted | NoteWanted | EndWanted | AnswererFound
+Event = (
+    ports.CallerEvent
+    | ports.ModelEvent
+    | ToolFinished
+    | SayWanted
+    | NoteWanted
+    | EndWanted
+    | AnswererFound
+    | MessageTold
+)
 
 _DURABLE = (
     entries.CallOpened,
     entries.CallTakenOver,
     entries.AnswererKnown,
+    entries.TextMessage,
     PhaseEntered,
     ToolStarted,
     ClosingBegan,
@@ -525,6 +542,8 @@ class CallCore:
                 self._perform(self.engine.handle(engine_events.EndWanted(), now), now)
             case AnswererFound(entry=entry):
                 self._answerer_found(entry, now)
+            case MessageTold(entry=sent):
+                self._journal(sent)
             case ports.ClipRendered():
                 self._clip_rendered(event, now)
             case ports.ClipFailed(key=key, reason=reason):

@@ -128,6 +128,15 @@ class NoteGiven:
 
 
 @dataclass(frozen=True, slots=True)
+class TextMessage:
+    """A tool of the flow has had a text message sent to the caller; or it was not sent, and `problem` says why."""
+
+    text: str
+    message_sid: str | None
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class KeyPress:
     digit: str
 
@@ -275,6 +284,7 @@ CallEntry = (
     | FunctionCalled
     | FunctionAnswered
     | KeyPress
+    | TextMessage
     | NoteGiven
     | EndAsked
     | TurnAnswered

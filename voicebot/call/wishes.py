@@ -9,11 +9,11 @@ from contextlib import suppress
 
 from voicebot.flow.model import LONGEST_SAY
 
-from .core import AnswererFound, EndWanted, NoteWanted, SayWanted
+from .core import AnswererFound, EndWanted, MessageTold, NoteWanted, SayWanted
 
 LONGEST_NOTE = 2000  # characters
 
-Wish = SayWanted | NoteWanted | EndWanted | AnswererFound
+Wish = SayWanted | NoteWanted | EndWanted | AnswererFound | MessageTold
 
 
 def as_text(text: str, limit: int) -> str:

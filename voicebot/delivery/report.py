@@ -86,6 +86,7 @@ def fold_report(record: CallRecord, flow: Flow, journal: Sequence[StoredEntry]) 
         "phases": list(_phases(lines)),
         "statements": list(_statements(flow, lines)),
         "tools": list(_tools(lines)),
+        "messages": list(_messages(lines)),
         "passed_on": list(_passed_on(lines)),
         "transcript": list(_transcript(lines)),
         "transcript_url": None,
@@ -105,7 +106,7 @@ def bare_report(record: CallRecord, flow: Flow | None, journal: Sequence[StoredE
     names = tuple(flow.specs) if flow is not None else ()
     ended_at = _iso(journal[-1].wall if journal else record.started)
     answered = next((one for one in journal if one.kind == "caller_connected"), None)
-    lists = ("judgements", "rules", "phases", "statements", "tools", "passed_on", "transcript")
+    lists = ("judgements", "rules", "phases", "statements", "tools", "messages", "passed_on", "transcript")
     data = {
         "call_sid": record.call_sid,
         "flow": record.flow_name,
@@ -296,6 +297,13 @@ def _tools(lines: Sequence[_Line]) -> Iterator[dict[str, Any]]:
     for line in lines:
         if isinstance(line.entry, engine_entries.ToolAnswered):
             yield {"tool": line.entry.tool, "ok": line.entry.ok, "took_ms": line.entry.took_ms, "at": line.wall}
+
+
+def _messages(lines: Sequence[_Line]) -> Iterator[dict[str, Any]]:
+    """Text messages to the caller; one that was not sent has a problem."""
+    for line in lines:
+        if isinstance(line.entry, call_entries.TextMessage):
+            yield {"text": line.entry.text, "problem": line.entry.problem, "at": line.wall}
 
 
 def _passed_on(lines: Sequence[_Line]) -> Iterator[dict[str, Any]]:
@@ -491,6 +499,10 @@ _FIXED: dict[str, Any] = {
     "tools": {
         "type": "array",
         "items": _object({"tool": {"type": "string"}, "ok": {"type": "boolean"}, "took_ms": _COUNT, "at": _TIME}),
+    },
+    "messages": {
+        "type": "array",
+        "items": _object({"text": {"type": "string"}, "problem": _TEXT_OR_NULL, "at": _TIME}),
     },
     "passed_on": {
         "type": "array",

@@ -32,6 +32,7 @@ class Families:
         self.admitted = Counter("voicebot_calls_admitted_total", "Calls that began.", ("flow",))
         self.refused = Counter("voicebot_calls_refused_total", "Callers who heard a sentence instead.", ("reason",))
         self.outbound = Counter("voicebot_outbound_calls_total", "Calls of ours, by what came of ringing.", ("result",))
+        self.messages = Counter("voicebot_text_messages_total", "Of tools, to callers.", ("flow", "result"))
         self.outbound_refused = Counter("voicebot_outbound_refused_total", "Calls that were not placed.", ("reason",))
         self.ended = Counter("voicebot_calls_ended_total", "Calls reported.", ("flow", "reason", "outcome"))
         self.duration = Histogram("voicebot_call_duration_seconds", "From answer to end.", _CALL_S, ("flow",))

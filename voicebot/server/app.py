@@ -35,6 +35,7 @@ from .gatekeeper import Gatekeeper
 from .instance import new_owner
 from .lifecycle import Calls, ModelAccess, in_background
 from .loop_lag import Change, LoopLag
+from .messenger import Messenger
 from .metrics_routes import MetricsRoutes
 from .observing import Observing
 from .outbound import Outbound
@@ -131,6 +132,9 @@ async def create_app(
     worker = DeliveryWorker(store, post, wall, random.random, attempted=observing.delivered)
     audio_format = AudioFormat(settings.codec)
     reporter = Reporter(store, _targets(settings), current, wall, worker.wake, observing.reported)
+    tokens = [one.get_secret_value() for one in settings.twilio_auth_tokens]
+    account = settings.twilio_account_sid
+    rest = TwilioRest(vendor, settings.twilio_api_url, account, tokens[0]) if account else None
     calls = Calls(
         owner=new_owner(settings.instance),
         store=store,
@@ -147,10 +151,8 @@ async def create_app(
         wall=wall,
         observer=observing,
         overloaded=lambda: lag.overloaded,
+        send=Messenger(rest, settings.outbound_allow, observing.outbound_refused).send,
     )
-    tokens = [one.get_secret_value() for one in settings.twilio_auth_tokens]
-    account = settings.twilio_account_sid
-    rest = TwilioRest(vendor, settings.twilio_api_url, account, tokens[0]) if account else None
     watch = Watch(store, calls, reporter, rest, settings.public_url + AFTER_PATH, wall)
     twilio = TwilioRoutes(
         calls=calls,

@@ -22,6 +22,7 @@ from voicebot.call.about import context_of
 from voicebot.call.clips import ClipCache
 from voicebot.call.core import CallCore
 from voicebot.call.entries import CallOpened, Entry
+from voicebot.call.messages import Send
 from voicebot.call.past import Past, read_past
 from voicebot.call.ports import ModelLeg
 from voicebot.call.session import CallSession
@@ -92,6 +93,7 @@ class Calls:
         wall: Callable[[], datetime],
         observer: CallObserver | None = None,
         overloaded: Callable[[], bool] = lambda: False,
+        send: Send | None = None,
     ) -> None:
         """
         Args:
@@ -101,7 +103,9 @@ class Calls:
             wall: the time of day, aware UTC.
             observer: sees what happens in calls.
             overloaded: whether this process is too late with its calls to take another one.
+            send: sends text messages of calls.
         """
+        self._send = send
         self._observer = observer
         self._store, self._access, self._shelf, self._reporter = store, access, shelf, reporter
         self.owner, self.max_calls, self._wall, self._overloaded = owner, max_calls, wall, overloaded
@@ -222,6 +226,7 @@ class Calls:
             told=self._observer.of_call(record) if self._observer is not None else None,
             stored=partial(self._stored, record, loaded),
             claim_limit_s=CLAIM_LIMIT_S,
+            send=self._send,
         )
         if (before := self._sessions.get(record.call_sid)) is not None:
             before.taken()
