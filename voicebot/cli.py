@@ -454,6 +454,62 @@ def call(
 
 
 @app.command()
+def connect(
+    number: Annotated[str, typer.Argument(help="A number of your Twilio account, as in +390612345678.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would change.")] = False,
+) -> None:
+    """Point a Twilio number here: its voice, fallback and status addresses, shown before and after.
+
+    They lead to VOICEBOT_PUBLIC_URL. Needs TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN.
+    """
+    import asyncio
+
+    from voicebot.server.connect_number import connect_number
+    from voicebot.settings import read_settings
+
+    done = asyncio.run(connect_number(read_settings(), number, dry_run=dry_run))
+    for line in done.lines():
+        print(line)
+    if dry_run and done.changes:
+        print("nothing was changed", file=sys.stderr)
+
+
+@app.command()
+def doctor(folder: FolderOption = None, as_json: JsonOption = False) -> None:
+    """Say what is missing or wrong before anybody calls, and how to mend it. It begins no call and costs nothing.
+
+    Settings, keys, data folder, store, flows, the model, the public address with its signatures, the clock, the Twilio
+    account. Exit code 1 when something must be mended.
+    """
+    import asyncio
+    import json
+
+    from voicebot.errors import SettingsError
+    from voicebot.server.app import utc_now
+    from voicebot.server.doctor import Finding, examine
+    from voicebot.settings import read_settings
+
+    found: list[Finding] = []
+
+    def tell(finding: Finding) -> None:
+        found.append(finding)
+        if not as_json:
+            print(finding, flush=True)
+
+    async def look() -> None:
+        async for finding in examine(read_settings(), folder or _flow_folder(), utc_now):
+            tell(finding)
+
+    try:
+        asyncio.run(look())
+    except SettingsError as exc:
+        tell(Finding("settings", "wrong", f"{exc.variable} {exc.problem}", exc.mend))
+    if as_json:
+        print(json.dumps({"findings": [finding.as_json() for finding in found]}, indent=2, ensure_ascii=False))
+    raise typer.Exit(1 if any(finding.level == "wrong" for finding in found) else 0)
+
+
+@app.command()
 def replay(
     call_sids: Annotated[list[str] | None, typer.Argument(help="Calls to replay; default: the latest ones.")] = None,
     latest: Annotated[int, typer.Option(help="How many of the latest calls.", min=1, max=1000)] = 100,

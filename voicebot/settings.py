@@ -327,11 +327,11 @@ class Settings(BaseSettings):
         """Where receivers may be beside the public internet."""
         return read_allowed(self.webhook_private)
 
-    def require_serving(self) -> None:
-        """Check that a server can answer a phone with these settings.
+    def require_line(self) -> None:
+        """Check that Twilio can be told where we are, and believed.
 
         Raises:
-            SettingsError: a setting that `serve` needs is missing.
+            SettingsError: a setting for that is missing.
         """
         if not self.twilio_auth_tokens:
             raise SettingsError(
@@ -339,6 +339,14 @@ class Settings(BaseSettings):
             )
         if not self.public_url:
             raise SettingsError("VOICEBOT_PUBLIC_URL", "is not set", _MEND["VOICEBOT_PUBLIC_URL"])
+
+    def require_serving(self) -> None:
+        """Check that a server can answer a phone with these settings.
+
+        Raises:
+            SettingsError: a setting that `serve` needs is missing.
+        """
+        self.require_line()
         if not self.openai_api_key.get_secret_value() and not _is_loopback(urlsplit(self.realtime_url).hostname):
             raise SettingsError(
                 "OPENAI_API_KEY", "is not set", "Make a key in the OpenAI console, or set VOICEBOT_REALTIME_URL."
