@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
@@ -10,7 +11,11 @@ from tests.call.test_core import MS, Call, flow, only
 from voicebot.audio.formats import AudioFormat
 from voicebot.call import entries, ports
 from voicebot.call.clips import ClipCache, clip_key
-from voicebot.call.core import CLOSING_LIMIT_S, AnswererFound, Finish, Stage
+from voicebot.call.core import CLOSING_LIMIT_S, AnswererFound, CallCore, Finish, Journal, Stage
+from voicebot.call.past import Past
+from voicebot.engine.engine import PhaseEngine
+from voicebot.engine.entries import PhaseEntered
+from voicebot.engine.events import CallContext
 from voicebot.flow.model import Flow, LeaveMessage, Say
 
 MESSAGE = "Please call us back."
@@ -127,3 +132,21 @@ def test_conversation_goes_on_with_whoever_is_no_machine(by: entries.AnsweredBy)
 
 def test_message_may_not_be_stopped_by_what_the_machine_plays() -> None:
     assert leaving().message == Say(MESSAGE, interruptible=False)
+
+
+def test_message_is_left_by_whoever_goes_on_with_the_call() -> None:
+    """Whoever had the call died while the machine listened: what it heard of the message does not count."""
+    opened = entries.CallOpened("visit", "v1", "{}", None, None, "outbound")
+    lines = (opened, entries.CallerConnected("MZ0"), PhaseEntered("who", None, "start"), BEEP.entry)
+    past = Past(tuple((1000 * number, entry) for number, entry in enumerate(lines)), len(lines), 5_000)
+    context = CallContext("CA0", "+15550100000", "+15550199999", datetime(2026, 1, 2, tzinfo=UTC), "outbound")
+    engine = PhaseEngine(leaving(), context)
+    core = CallCore(engine, audio_format=AudioFormat.PCM16_24K, clips=cache(), model="m", past=past)
+    core.resume(2, 100.0)
+    effects = core.connect("MZ1", 100.5)
+    assert only(effects, ports.PlayAudio)
+    for mark in only(effects, ports.SendMark):
+        effects += core.handle(ports.MarkPlayed(mark.name), 101.5)
+    said = [one.entry for one in only(effects, Journal) if isinstance(one.entry, entries.BotSaid)]
+    assert [one.text for one in said] == [MESSAGE]
+    assert only(effects, ports.CloseLeg)

@@ -404,11 +404,17 @@ class Outbound:
             if order.due is not None and now >= order.due and self._calls.obstacle is None:
                 await self._call_again(order)
         elif order.state == "answered":
-            if order.call_sid is not None and await self._store.report(order.call_sid) is not None:
-                await self._book.change(order.order_id, lambda one: _ended(one, order.call_sid, None))
+            await self._look_at_answered(order, idle)
         elif idle > timedelta(seconds=self._ring_s + LOST_AFTER_S):
             log.error("nothing was heard of a call that was asked for", extra=named("outbound_lost", order.order_id))
             await self._end_unanswered(order, order.call_id, "failed")
+
+    async def _look_at_answered(self, order: Order, idle: timedelta) -> None:
+        """What Twilio tells at the end of a call may be lost."""
+        if await self._store.report(order.call_id) is not None:
+            await self._book.change(order.order_id, lambda one: _ended(one, order.call_sid, None))
+        elif idle > timedelta(seconds=LOST_AFTER_S) and await self._store.call(order.call_id) is None:
+            await self._end_unanswered(order, order.call_id, "never_connected")
 
     async def _call_again(self, order: Order) -> None:
         """It is time for the next call, if the number may still be called."""
