@@ -464,6 +464,19 @@ async def test_same_key_gives_the_same_call() -> None:
 
 
 @virtual
+async def test_same_request_many_times_at_once_places_one_call() -> None:
+    body = {"to": ADA, "flow": "reminder", "variables": {"order": "A 17"}}
+    async with shop() as made:
+        async with asyncio.TaskGroup() as tasks:
+            asked = [tasks.create_task(made.ask(body, key="order 17")) for _ in range(5)]
+        answers = [one.result() for one in asked]
+        assert {status for status, _ in answers} == {201}
+        assert len({shown["id"] for _, shown in answers}) == 1
+        assert len(made.stage.switchboard.placed) == 1
+        await made.report()
+
+
+@virtual
 async def test_many_requests_at_once_place_one_call() -> None:
     async with shop() as made:
         async with asyncio.TaskGroup() as tasks:
@@ -526,6 +539,7 @@ async def test_wrong_token_and_odd_bodies_are_refused() -> None:
         ):
             assert (await made.ask(body))[0] == 400
         assert (await made.place(flow="nothing"))[0] == 404
+        assert (await made.place(**{"flow": "nothing", "from": OWN_NUMBERS[0]}))[0] == 404
         assert made.stage.vendor.requests == []
 
 

@@ -118,22 +118,23 @@ class OrderBook:
         holder = await self._store.note(_LINE + number)
         return holder is not None and await self._holds(holder)
 
-    async def make(self, order: Order) -> Order | None:
+    async def make(self, order: Order) -> tuple[Order | None, bool]:
         """Enter a new order, whose number's line it takes; None if the line is another's.
 
-        Returns the order that stands, which is another one if it was made before with the same key.
+        Returns:
+            The order that stands, and whether it is this one: it is not if there is one with the same key.
         """
         key, line = _ORDER + order.order_id, _LINE + order.to
         order = replace(order, change=uuid.uuid4().hex)
         body = to_json(order).decode()
         if not await self._store.put_note(key, body, instead_of=None):
-            return await self.find(order.order_id)
+            return await self.find(order.order_id), False
         holder = await self._store.note(line)  # a line is held only by an order that was entered before
         busy = holder is not None and await self._holds(holder)
         if busy or not await self._store.put_note(line, order.order_id, instead_of=holder):
             await self._store.put_note(key, None, instead_of=body)
-            return None
-        return order
+            return None, False
+        return order, True
 
     async def change(self, order_id: str, how: Callable[[Order], Order | None]) -> Order | None:
         """Change an order that is there; `how` says to what, or None if it is not to be changed.

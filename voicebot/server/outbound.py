@@ -120,13 +120,17 @@ class Outbound:
             return self._same(standing, wanted)
         if (refusal := await self._refusal(wanted.to)) is not None:
             raise self._refuse(refusal)
-        from_ = wanted.from_ or self._own_number(wanted.flow)
+        own = self._own_numbers(wanted.flow)
+        from_ = wanted.from_ or (own[0] if own else None)
+        if from_ is None:
+            mend = "give `from`, or list one of your numbers in the flow or in VOICEBOT_NUMBERS"
+            raise OutboundRefusedError("no_number", f"the flow has no number to call from: {mend}")
         if self._rest is None:
             raise OutboundRefusedError("no_account", "set TWILIO_ACCOUNT_SID: without it no call can be placed")
         if self._calls.obstacle is not None:
             raise OutboundRefusedError("no_place", f"no call can be taken here now: {self._calls.obstacle}")
         if await self._book.line_is_busy(wanted.to):
-            raise self._refuse("line_busy")
+            return await self._standing(wanted)
         if not await self._book.count(self._policy.within_rate):
             raise self._refuse("rate")
         now = self._wall()
@@ -141,11 +145,9 @@ class Outbound:
             changed=now,
             variables=wanted.variables,
         )
-        order = await self._book.make(made)
-        if order is None:
-            raise self._refuse("line_busy")
-        if order.owner != self._calls.owner or order.placed != now:  # the same request came twice at once
-            return self._same(order, wanted)
+        order, is_new = await self._book.make(made)
+        if order is None or not is_new:
+            return await self._standing(wanted)
         if (placing := self._begin(self._place(order), order.order_id)) is not None:
             await asyncio.wait([placing])  # which goes on if whoever asks goes away
         return await self._book.find(order.order_id) or order
@@ -153,6 +155,13 @@ class Outbound:
     async def find(self, order_id: str) -> Order | None:
         """An order, open or ended not long ago."""
         return await self._book.find(order_id)
+
+    async def _standing(self, wanted: Wanted) -> Order:
+        """The line is taken: by the same request, if it came twice at once."""
+        standing = await self._book.find(wanted.order_id)
+        if standing is None:
+            raise self._refuse("line_busy")
+        return self._same(standing, wanted)
 
     def _same(self, order: Order, wanted: Wanted) -> Order:
         if order.asked != wanted.asked:
@@ -167,12 +176,8 @@ class Outbound:
         log.warning("a call is not placed: %s", refusal, extra=named("outbound_refused"))
         return OutboundRefusedError(refusal, _WORDS[refusal])
 
-    def _own_number(self, flow: str) -> str:
-        own = [*self._shelf().get(flow).flow.numbers, *(one for one, name in self._numbers.items() if name == flow)]
-        if not own:
-            mend = "give `from`, or list one of your numbers in the flow or in VOICEBOT_NUMBERS"
-            raise OutboundRefusedError("no_number", f"the flow has no number to call from: {mend}")
-        return own[0]
+    def _own_numbers(self, flow: str) -> list[str]:
+        return [*self._shelf().get(flow).flow.numbers, *(one for one, name in self._numbers.items() if name == flow)]
 
     # ---- placing ----------------------------------------------------------------------------------------------------
 
