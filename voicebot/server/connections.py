@@ -14,6 +14,7 @@ import logging
 import random
 import socket
 from collections.abc import Awaitable, Callable
+from typing import cast
 
 from aiohttp import web
 
@@ -52,8 +53,57 @@ def make_runner(app: web.Application) -> web.AppRunner:
     )
 
 
+class Entrance(asyncio.Protocol):
+    """A connection on which nothing has come yet: light, as a thousand of them at once must not hold up the calls."""
+
+    __slots__ = ("_due", "_gatekeeper", "_limit", "_loop", "_make", "_stay", "_transport")
+
+    def __init__(self, gatekeeper: Gatekeeper, loop: asyncio.AbstractEventLoop, make: Callable[[], Connection]) -> None:
+        """`make`: gives who is to have the connection once there is something to read."""
+        self._gatekeeper, self._loop, self._make = gatekeeper, loop, make
+        self._stay: Stay | None = None
+        self._transport: asyncio.Transport | None = None
+        self._limit: asyncio.TimerHandle | None = None
+        self._due = 0.0  # when the first request must be whole, by the loop's clock
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is one by shape alone
+        peer = transport.get_extra_info("peername")
+        address = read_address(str(peer[0])) if isinstance(peer, tuple) else None
+        self._stay = self._gatekeeper.admit(self, address)
+        if self._stay is None:
+            self._transport.abort()
+        else:
+            self._due = self._loop.time() + _spread(FIRST_REQUEST_S)
+            self._limit = self._loop.call_at(self._due, self._too_late)
+
+    def data_received(self, data: bytes) -> None:
+        if self._stay is None or self._limit is None or self._transport is None:
+            return
+        self._limit.cancel()
+        connection = self._make()
+        self._transport.set_protocol(connection)
+        connection.take_over(self._transport, self._stay, self._due)
+        connection.data_received(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._limit is not None:
+            self._limit.cancel()
+        if self._stay is not None:
+            self._gatekeeper.leave(self._stay)
+
+    def dismiss(self) -> None:
+        """Close."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def _too_late(self) -> None:
+        self._gatekeeper.counts["closed_no_request"] += 1
+        self.dismiss()
+
+
 class Connection(web.RequestHandler):
-    """One connection, from its acceptance to its end."""
+    """One connection, from the first byte to its end."""
 
     def __init__(self, server: web.Server, gatekeeper: Gatekeeper, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(
@@ -73,15 +123,11 @@ class Connection(web.RequestHandler):
 
     # ---- asyncio.Protocol -------------------------------------------------------------------------------------------
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        peer = transport.get_extra_info("peername")
-        address = read_address(str(peer[0])) if isinstance(peer, tuple) else None
-        self._stay = self._gatekeeper.admit(self, address)
-        if self._stay is None:
-            transport.abort()  # type: ignore[attr-defined]
-            return
-        super().connection_made(transport)
-        self._within(FIRST_REQUEST_S, "closed_no_request")
+    def take_over(self, transport: asyncio.Transport, stay: Stay, due: float) -> None:
+        """The first bytes have come; at `due`, by the loop's clock, they must be a whole request."""
+        self._stay, stay.guest = stay, self
+        self.connection_made(transport)
+        self._limit = self._time_of.call_at(due, self._too_late, "closed_no_request")
 
     def connection_lost(self, exc: BaseException | None) -> None:
         if self._stay is None:
@@ -146,7 +192,7 @@ class Connection(web.RequestHandler):
 
     def _within(self, limit_s: float, reason: Reason) -> None:
         self._unlimited()
-        self._limit = self._time_of.call_later(limit_s * (1 - SPREAD * random.random()), self._too_late, reason)
+        self._limit = self._time_of.call_later(_spread(limit_s), self._too_late, reason)
 
     def _unlimited(self) -> None:
         if self._limit is not None:
@@ -174,13 +220,16 @@ class Doors:
 
     async def open(self, listening: socket.socket) -> None:
         """Take connections from a socket that listens, or is about to."""
-        self._listening.append(await self._loop.create_server(self._connection, sock=listening, backlog=BACKLOG))
+        self._listening.append(await self._loop.create_server(self._entrance, sock=listening, backlog=BACKLOG))
 
     def close(self) -> None:
         """Take no more connections; those that are there stay."""
         for server in self._listening:
             server.close()
         self._listening.clear()
+
+    def _entrance(self) -> Entrance:
+        return Entrance(self._gatekeeper, self._loop, self._connection)
 
     def _connection(self) -> Connection:
         server = self._runner.server
@@ -206,7 +255,19 @@ async def counted(request: web.Request, handler: Handler) -> web.StreamResponse:
         connection.request_done()
 
 
-async def prepared(request: web.Request, response: web.StreamResponse) -> None:
+def guard(app: web.Application, gatekeeper: Gatekeeper) -> None:
+    """Have an application served behind a gatekeeper."""
+    app[GATEKEEPER] = gatekeeper
+    app.on_response_prepare.append(_prepared)
+    app.on_shutdown.append(_send_home)
+
+
+async def _send_home(app: web.Application) -> None:
+    app[GATEKEEPER].send_home()  # aiohttp does not know of those that have said nothing
+    await asyncio.sleep(0)  # in which their ends are told
+
+
+async def _prepared(request: web.Request, response: web.StreamResponse) -> None:
     """A signal of the application's: an answer is about to be sent."""
     for name, value in SAFE_HEADERS.items():
         if name == "Server":
@@ -224,6 +285,10 @@ def upgraded(request: web.Request) -> None:
     """The request's connection is a WebSocket from now on."""
     if isinstance(request.protocol, Connection):
         request.protocol.upgraded()
+
+
+def _spread(limit_s: float) -> float:
+    return limit_s * (1 - SPREAD * random.random())
 
 
 def vouch(request: web.Request) -> None:

@@ -127,6 +127,11 @@ class Gatekeeper:
         self.open -= 1
         self._forget(stay)
 
+    def send_home(self) -> None:
+        """The server stops: whoever has asked for nothing yet goes."""
+        for stay in list(self._strangers.waiting):
+            stay.guest.dismiss()
+
     def vouch(self, stay: Stay) -> None:
         """It has sent something that only a friend can: from now on it counts for nobody."""
         if not stay.proven:
@@ -141,6 +146,7 @@ class Gatekeeper:
         Args:
             forwarded: its `X-Forwarded-For` headers.
         """
+        self._release_client(stay)
         client = self.proxies.client(stay.peer, tuple(forwarded))
         if stay.proven:
             return client, True
