@@ -34,10 +34,28 @@ ALLOWED: dict[str, set[str]] = {
     },
     "store": {"errors", "json_codec", "log_events"},
     "delivery": {
-        *("", "call.author_code", "call.daemon_threads", "call.entries", "engine", "errors", "flow", "json_codec"),
+        *(
+            "",
+            "call.about",
+            "call.author_code",
+            "call.daemon_threads",
+            "call.entries",
+            "engine",
+            "errors",
+            "flow",
+            "json_codec",
+        ),
         *("log_events", "store.contract", "webhook_events"),
     },
-    "settings": {"observe.prices", "delivery.guard", "delivery.signing", "errors", "store.opening", "webhook_events"},
+    "settings": {
+        "telephony.outbound_policy",
+        "observe.prices",
+        "delivery.guard",
+        "delivery.signing",
+        "errors",
+        "store.opening",
+        "webhook_events",
+    },
     "server": {
         *("audio", "call", "delivery", "engine", "errors", "flow", "json_codec", "realtime", "settings", "store"),
         *("", "log_events", "observe", "telephony"),
@@ -80,11 +98,12 @@ PURE = {
         if name.startswith("voicebot.realtime.") and not name.endswith((".leg", ".socket", ".endpoint"))
     ),
     *("voicebot.telephony.media_streams", "voicebot.telephony.tokens"),
+    *("voicebot.telephony.back_off", "voicebot.telephony.outbound_policy"),
     *(
         f"voicebot.call.{name}"
         for name in (
             *("ports", "entries", "playback", "speaker", "statements", "memory", "clips", "core", "replay"),
-            *("contact", "past", "patience", "retry"),
+            *("about", "contact", "past", "patience", "retry"),
         )
     ),
     *("voicebot.base64_codec", "voicebot.errors", "voicebot.json_codec", "voicebot.tool_schema"),

@@ -9,12 +9,14 @@ import re
 import stat
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from voicebot.errors import SettingsError
 from voicebot.settings import Settings, foreign_environment, read_settings, secret_variable, stream_secret
+from voicebot.telephony.outbound_policy import AllowList, Policy, Retries
 
 SIGNING = "whsec_" + base64.b64encode(b"canary of signing secrets").decode()
 VARIABLES = {field.validation_alias: name for name, field in Settings.model_fields.items()}
@@ -403,3 +405,58 @@ def test_named_variable_must_be_set(value: str, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("THEIR_TOKEN", value)
     with pytest.raises(SettingsError, match="THEIR_TOKEN: is not set"):
         secret_variable("THEIR_TOKEN")
+
+
+# ---- who may be called ----------------------------------------------------------------------------------------------
+
+
+def test_nobody_may_be_called_by_default() -> None:
+    policy = read_settings().outbound_policy
+    assert policy == Policy(AllowList(), None, 10, Retries())
+    assert not policy.allow.admits("+390612345678")
+
+
+def test_policy_of_calls_is_read() -> None:
+    settings = read_settings(
+        None,
+        VOICEBOT_OUTBOUND_ALLOW="+39,!+39899",
+        VOICEBOT_OUTBOUND_HOURS="Mon-Fri 09:00-20:00 Europe/Rome",
+        VOICEBOT_OUTBOUND_RATE="3",
+        VOICEBOT_OUTBOUND_RETRIES="2/15m",
+        VOICEBOT_OUTBOUND_RING_S="45",
+        VOICEBOT_DO_NOT_CALL="no.txt",
+    )
+    policy = settings.outbound_policy
+    assert policy.allow == AllowList(frozenset({"+39"}), frozenset({"+39899"}))
+    assert policy.hours is not None
+    assert policy.hours.days == frozenset(range(5))
+    assert (policy.rate, policy.retries) == (3, Retries(2, timedelta(minutes=15)))
+    assert (settings.outbound_ring_s, settings.do_not_call) == (45, Path("no.txt"))
+
+
+def test_empty_hours_and_list_are_none() -> None:
+    settings = read_settings(None, VOICEBOT_OUTBOUND_HOURS="", VOICEBOT_DO_NOT_CALL="")
+    assert (settings.outbound_hours, settings.do_not_call) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("VOICEBOT_OUTBOUND_ALLOW", "IT"),
+        ("VOICEBOT_OUTBOUND_HOURS", "always"),
+        ("VOICEBOT_OUTBOUND_RATE", "0"),
+        ("VOICEBOT_OUTBOUND_RETRIES", "2"),
+        ("VOICEBOT_OUTBOUND_RING_S", "601"),
+    ],
+)
+def test_policy_that_is_none_stops_the_start(variable: str, value: str) -> None:
+    error = refused(**{variable: value})
+    assert error.variable == variable
+    assert error.mend
+
+
+@pytest.mark.parametrize("missing", ["TWILIO_AUTH_TOKEN", "VOICEBOT_PUBLIC_URL"])
+def test_line_needs_token_and_address(missing: str) -> None:
+    with pytest.raises(SettingsError, match=missing):
+        read_settings(None, **(COMPLETE | {missing: ""})).require_line()
+    read_settings(None, TWILIO_AUTH_TOKEN="t", VOICEBOT_PUBLIC_URL="https://voice.example.com").require_line()

@@ -420,6 +420,96 @@ def load(
 
 
 @app.command()
+def call(
+    to: Annotated[str, typer.Argument(help="The number to call, as in +390612345678.")],
+    flow: Annotated[str, typer.Argument(help="Which flow talks.")],
+    var: Annotated[
+        list[str] | None, typer.Option(help="What the flow is to know of this call, as name=value; several times.")
+    ] = None,
+    from_: Annotated[
+        str | None, typer.Option("--from", help="Which of your numbers calls; default: the first of the flow's.")
+    ] = None,
+    server: Annotated[str, typer.Option(help="Where `voicebot serve` answers.")] = "http://127.0.0.1:8080",
+) -> None:
+    """Have a running server call somebody, and follow the call until it ends.
+
+    The server calls only numbers that VOICEBOT_OUTBOUND_ALLOW allows. Its token is read from VOICEBOT_API_TOKEN. Exit
+    code 0 when somebody answered and the conversation came to its end, 1 when it did not, 2 when it was not placed.
+    """
+    import asyncio
+
+    from voicebot.server.place_call import place_and_follow
+    from voicebot.settings import read_settings
+
+    pairs = [one.partition("=") for one in var or ()]
+    if bad := [name for name, equals, _ in pairs if not (name and equals)]:
+        raise typer.BadParameter(f"{bad[0]!r} is no name=value", param_hint="--var")
+    body: dict[str, object] = {"to": to, "flow": flow, "variables": {name: value for name, _, value in pairs}}
+    if from_ is not None:
+        body["from"] = from_
+    token = read_settings().api_token.get_secret_value()
+    outcome = asyncio.run(place_and_follow(server, token, body, lambda line: print(line, flush=True)))
+    print(outcome)
+    raise typer.Exit(0 if outcome.talked else 1)
+
+
+@app.command()
+def connect(
+    number: Annotated[str, typer.Argument(help="A number of your Twilio account, as in +390612345678.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would change.")] = False,
+) -> None:
+    """Point a Twilio number here: its voice, fallback and status addresses, shown before and after.
+
+    They lead to VOICEBOT_PUBLIC_URL. Needs TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN.
+    """
+    import asyncio
+
+    from voicebot.server.connect_number import connect_number
+    from voicebot.settings import read_settings
+
+    done = asyncio.run(connect_number(read_settings(), number, dry_run=dry_run))
+    for line in done.lines():
+        print(line)
+    if dry_run and done.changes:
+        print("nothing was changed", file=sys.stderr)
+
+
+@app.command()
+def doctor(folder: FolderOption = None, as_json: JsonOption = False) -> None:
+    """Say what is missing or wrong before anybody calls, and how to mend it. It begins no call and costs nothing.
+
+    Settings, keys, data folder, store, flows, the model, the public address with its signatures, the clock, the Twilio
+    account. Exit code 1 when something must be mended.
+    """
+    import asyncio
+    import json
+
+    from voicebot.errors import SettingsError
+    from voicebot.server.app import utc_now
+    from voicebot.server.doctor import Finding, examine
+    from voicebot.settings import read_settings
+
+    found: list[Finding] = []
+
+    def tell(finding: Finding) -> None:
+        found.append(finding)
+        if not as_json:
+            print(finding, flush=True)
+
+    async def look() -> None:
+        async for finding in examine(read_settings(), folder or _flow_folder(), utc_now):
+            tell(finding)
+
+    try:
+        asyncio.run(look())
+    except SettingsError as exc:
+        tell(Finding("settings", "wrong", f"{exc.variable} {exc.problem}", exc.mend))
+    if as_json:
+        print(json.dumps({"findings": [finding.as_json() for finding in found]}, indent=2, ensure_ascii=False))
+    raise typer.Exit(1 if any(finding.level == "wrong" for finding in found) else 0)
+
+
+@app.command()
 def replay(
     call_sids: Annotated[list[str] | None, typer.Argument(help="Calls to replay; default: the latest ones.")] = None,
     latest: Annotated[int, typer.Option(help="How many of the latest calls.", min=1, max=1000)] = 100,

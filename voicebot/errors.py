@@ -15,6 +15,7 @@ VoicebotError
 ├── StoreError                 the store did not answer or is damaged: degrade, keep the calls
 │   ├── CallTakenError         another instance has the call: let go of it, and write nothing more of it
 │   └── JournalError           a call's journal is damaged or fits no flow: report what is known without it
+├── OutboundRefusedError       a call may not be placed, or not now: say why, and place none
 ├── TwilioError                Twilio's REST API did not do it: `retryable` says whether to try again
 ├── DeliveryError              a receiver did not take the report: `disable` says whether it is gone for good
 └── ScenarioError              a rehearsed call did not go as its scenario says
@@ -133,12 +134,36 @@ class JournalError(StoreError):
     """A call's journal cannot be read as one, or is not of a call with its flow."""
 
 
-class TwilioError(VoicebotError):
-    """Twilio's REST API refused or did not answer. `status` and `code` are its own, None where there was no answer."""
+class OutboundRefusedError(VoicebotError):
+    """A call is not placed. `reason` is a word for machines, `problem` a sentence for people."""
 
-    def __init__(self, reason: str, *, status: int | None = None, code: int | None = None) -> None:
+    def __init__(self, reason: str, problem: str) -> None:
+        super().__init__(reason, problem)
+        self.reason, self.problem = reason, problem
+
+    def __str__(self) -> str:
+        return self.problem
+
+
+class TwilioError(VoicebotError):
+    """Twilio's REST API refused or did not answer.
+
+    `status` and `code` are its own, None where there was no answer; `retry_after_s` is what it asked for. `undone` says
+    that what was asked for is known not to be done: it answered so, or was not asked at all.
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        status: int | None = None,
+        code: int | None = None,
+        retry_after_s: float | None = None,
+        asked: bool = True,
+    ) -> None:
         super().__init__(reason, status, code)
-        self.reason, self.status, self.code = reason, status, code
+        self.undone = status is not None or not asked
+        self.reason, self.status, self.code, self.retry_after_s = reason, status, code, retry_after_s
         self.retryable = status is None or status in (408, 429) or status >= 500
 
     def __str__(self) -> str:

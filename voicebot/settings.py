@@ -20,6 +20,15 @@ from voicebot.delivery.signing import SECRET_PREFIX, check_secret
 from voicebot.errors import SettingsError
 from voicebot.observe.prices import Price, read_prices
 from voicebot.store.opening import check_address, data_folder, is_shared, shown_address
+from voicebot.telephony.outbound_policy import (
+    AllowList,
+    CallingHours,
+    Policy,
+    Retries,
+    read_allow_list,
+    read_hours,
+    read_retries,
+)
 from voicebot.webhook_events import REPORT_EVENT, WEBHOOK_EVENTS, WebhookEvent
 
 _MEND = {
@@ -51,6 +60,14 @@ _MEND = {
     "VOICEBOT_PRICES": "Write model=text in/cached/out/audio in/cached/out in US dollars for a million tokens, "
     "as in gpt-realtime-2.1=4/0.4/24/32/0.4/64; several with commas.",
     "OTEL_EXPORTER_OTLP_ENDPOINT": "Write the address of an OTLP collector over HTTP, as in http://127.0.0.1:4318.",
+    "VOICEBOT_OUTBOUND_ALLOW": "Write beginnings of numbers with commas, as in +39,+1,!+1900 (! before what may not be "
+    "called), or leave it unset: then nobody is called.",
+    "VOICEBOT_OUTBOUND_HOURS": "Write times and a zone, as in 09:00-20:00 Europe/Rome or Mon-Fri 09:00-20:00 "
+    "Europe/Rome, or leave it unset for any time.",
+    "VOICEBOT_OUTBOUND_RATE": "Write calls a minute, from 1 on.",
+    "VOICEBOT_OUTBOUND_RETRIES": "Write how often, and how far apart, as in 2/15m, or 0.",
+    "VOICEBOT_OUTBOUND_RING_S": "Write whole seconds, 5 to 600.",
+    "VOICEBOT_DO_NOT_CALL": "Write the path of a file with a number a line.",
     "VOICEBOT_INSTANCE": "Write letters, digits and dashes, at most 40, or leave it unset.",
 }
 OVERFLOWS = ("sentence", "busy")
@@ -66,7 +83,12 @@ class Settings(BaseSettings):
     """What the operator chose. Fields are named as their variables, without the prefix."""
 
     model_config = SettingsConfigDict(
-        env_file=".env", env_file_encoding="utf-8", extra="ignore", frozen=True, hide_input_in_errors=True
+        arbitrary_types_allowed=True,
+        env_file=".env",
+        env_file_encoding="utf-8",
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
     )
 
     openai_api_key: SecretStr = Field(SecretStr(""), validation_alias="OPENAI_API_KEY")
@@ -101,6 +123,12 @@ class Settings(BaseSettings):
     )
     max_connections: int = Field(500, validation_alias="VOICEBOT_MAX_CONNECTIONS", ge=1)
     max_connections_per_address: int = Field(100, validation_alias="VOICEBOT_MAX_CONNECTIONS_PER_ADDRESS", ge=1)
+    outbound_allow: Annotated[AllowList, NoDecode] = Field(AllowList(), validation_alias="VOICEBOT_OUTBOUND_ALLOW")
+    outbound_hours: Annotated[CallingHours | None, NoDecode] = Field(None, validation_alias="VOICEBOT_OUTBOUND_HOURS")
+    outbound_rate: int = Field(10, validation_alias="VOICEBOT_OUTBOUND_RATE", ge=1)
+    outbound_retries: Annotated[Retries, NoDecode] = Field(Retries(), validation_alias="VOICEBOT_OUTBOUND_RETRIES")
+    outbound_ring_s: int = Field(30, validation_alias="VOICEBOT_OUTBOUND_RING_S", ge=5, le=600)
+    do_not_call: Path | None = Field(None, validation_alias="VOICEBOT_DO_NOT_CALL")
     retention_days: float | None = Field(None, validation_alias="VOICEBOT_RETENTION_DAYS", gt=0, le=36_500)
     drain_s: float = Field(300.0, validation_alias="VOICEBOT_DRAIN_S", ge=0, le=14_400)
     instance: str = Field("", validation_alias="VOICEBOT_INSTANCE")
@@ -185,6 +213,28 @@ class Settings(BaseSettings):
             raise ValueError("names a number twice")
         return numbers
 
+    @field_validator("outbound_allow", mode="before")
+    @classmethod
+    def _prefixes(cls, value: object) -> object:
+        return read_allow_list(value) if isinstance(value, str) else value
+
+    @field_validator("outbound_hours", mode="before")
+    @classmethod
+    def _opening_hours(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        return read_hours(value) if value.strip() else None
+
+    @field_validator("outbound_retries", mode="before")
+    @classmethod
+    def _tries(cls, value: object) -> object:
+        return read_retries(value) if isinstance(value, str) else value
+
+    @field_validator("do_not_call", mode="before")
+    @classmethod
+    def _no_file(cls, value: object) -> object:
+        return value or None  # the working directory is no list
+
     @field_validator("prices", mode="before")
     @classmethod
     def _priced(cls, value: object) -> object:
@@ -268,15 +318,20 @@ class Settings(BaseSettings):
         return data_folder(self.store)
 
     @property
+    def outbound_policy(self) -> Policy:
+        """Who may be called, and when."""
+        return Policy(self.outbound_allow, self.outbound_hours, self.outbound_rate, self.outbound_retries)
+
+    @property
     def allowed_addresses(self) -> Allowed:
         """Where receivers may be beside the public internet."""
         return read_allowed(self.webhook_private)
 
-    def require_serving(self) -> None:
-        """Check that a server can answer a phone with these settings.
+    def require_line(self) -> None:
+        """Check that Twilio can be told where we are, and believed.
 
         Raises:
-            SettingsError: a setting that `serve` needs is missing.
+            SettingsError: a setting for that is missing.
         """
         if not self.twilio_auth_tokens:
             raise SettingsError(
@@ -284,6 +339,14 @@ class Settings(BaseSettings):
             )
         if not self.public_url:
             raise SettingsError("VOICEBOT_PUBLIC_URL", "is not set", _MEND["VOICEBOT_PUBLIC_URL"])
+
+    def require_serving(self) -> None:
+        """Check that a server can answer a phone with these settings.
+
+        Raises:
+            SettingsError: a setting that `serve` needs is missing.
+        """
+        self.require_line()
         if not self.openai_api_key.get_secret_value() and not _is_loopback(urlsplit(self.realtime_url).hostname):
             raise SettingsError(
                 "OPENAI_API_KEY", "is not set", "Make a key in the OpenAI console, or set VOICEBOT_REALTIME_URL."

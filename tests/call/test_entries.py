@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voicebot.call.entries import (
+    AnswererKnown,
     BotSaid,
     CallAnalysed,
     CallEnded,
@@ -33,6 +34,7 @@ from voicebot.call.entries import (
     PassingEnded,
     ReplyFailed,
     StatementNotRendered,
+    TextMessage,
     TokensSpent,
     TurnAnswered,
     kind_of,
@@ -72,6 +74,8 @@ SAMPLES: dict[str, Entry] = {
     "leg_lost": LegLost(),
     "handed_over": HandedOver(),
     "line_closed": LineClosed("completed"),
+    "text_message": TextMessage("Your table is booked.", "SM1", None),
+    "answerer_known": AnswererKnown("machine_end_beep", 9_450),
     "call_opened": CallOpened("order", "3f2a", "{}", "+14155550123", None, "inbound"),
     "caller_connected": CallerConnected("MZ1"),
     "model_connected": ModelConnected("gpt-realtime-2.1"),

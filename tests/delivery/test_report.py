@@ -182,7 +182,9 @@ def test_whole_call_folds_to_its_report() -> None:
             "caller": "+15550123",
             "called": "+15550100",
             "started_at": wall(0),
+            "variables": {},
             "answered_at": wall(1000),
+            "answered_by": None,
             "ended_at": wall(12200),
             "duration_s": 11.2,
             "ended_reason": "completed",
@@ -229,6 +231,7 @@ def test_whole_call_folds_to_its_report() -> None:
             ],
             "statements": [],
             "tools": [{"tool": "book", "ok": True, "took_ms": 400, "at": wall(8900)}],
+            "messages": [],
             "passed_on": [],
             "transcript": [
                 {"speaker": "bot", "text": "Trattoria Roma.", "at": wall(3000)},

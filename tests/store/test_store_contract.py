@@ -866,6 +866,45 @@ def test_host_tells_receivers_apart(url: str, host: str) -> None:
 # ---- exact statements ---------------------------------------------------------------------------------------------
 
 
+async def test_note_changes_only_as_expected(open_again: OpenAgain) -> None:
+    ours, theirs = await open_again(), await open_again()
+    assert await ours.note("order:1") is None
+    assert await ours.put_note("order:1", "made", instead_of=None)
+    assert not await theirs.put_note("order:1", "made by another", instead_of=None)
+    assert not await theirs.put_note("order:1", "taken", instead_of="elsewhere")
+    assert await theirs.note("order:1") == "made"
+    assert await theirs.put_note("order:1", "taken è", instead_of="made")
+    assert await ours.note("order:1") == "taken è"
+    assert not await ours.put_note("order:1", None, instead_of="made")
+    assert await ours.put_note("order:1", None, instead_of="taken è")
+    assert await theirs.note("order:1") is None
+    assert not await ours.put_note("order:1", "again", instead_of="made")
+
+
+async def test_note_may_be_written_again(store: Store) -> None:
+    for _ in range(2):
+        assert await store.put_note("order:1", "made", instead_of=None)
+    for _ in range(2):
+        assert await store.put_note("order:1", None, instead_of="made")
+
+
+async def test_one_of_many_puts_the_note(open_again: OpenAgain) -> None:
+    stores = [await open_again() for _ in range(4)]
+    async with asyncio.TaskGroup() as tasks:
+        tries = [
+            tasks.create_task(one.put_note("line:1", f"of {number}", instead_of=None))
+            for number, one in enumerate(stores)
+        ]
+    assert sum(one.result() for one in tries) == 1
+
+
+async def test_notes_are_found_by_their_beginning(store: Store) -> None:
+    for key in ("order:1", "order:2", "orders", "line:1", "order%:1"):
+        assert await store.put_note(key, f"of {key}", instead_of=None)
+    assert await store.notes("order:") == {"order:1": "of order:1", "order:2": "of order:2"}
+    assert await store.notes("nothing") == {}
+
+
 async def test_kept_clip_is_there_for_all(open_again: OpenAgain) -> None:
     ours, theirs = await open_again(), await open_again()
     payload = bytes(range(256)) * 4000  # a megabyte, twenty seconds of PCM16 at 24 kHz

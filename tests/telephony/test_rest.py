@@ -6,7 +6,8 @@ import asyncio
 import functools
 import inspect
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import aiohttp
 import pytest
@@ -15,11 +16,14 @@ from voicebot.errors import TwilioError
 from voicebot.sim.account import ACCOUNT_SID, AUTH_TOKEN
 from voicebot.sim.call_book import CallBook, CallStatus
 from voicebot.sim.clock import run_virtual
+from voicebot.sim.twilio_forms import Placed
 from voicebot.sim.twilio_rest import RestAnswer
 from voicebot.sim.twilio_rest import TwilioRest as Vendor
-from voicebot.telephony.rest import LIMIT_S, TwilioRest
+from voicebot.telephony.rest import LIMIT_S, NewCall, NumberUrls, TwilioRest
 
 CALL_SID = "CA" + "7" * 32
+OURS, ADA = "+15550100000", "+15550123456"
+PLACED = "CA" + "8" * 32
 AFTER = "https://voice.example.com/twilio/after"
 
 
@@ -49,6 +53,7 @@ class Account:
     vendor: Vendor
     line: Line
     rest: TwilioRest
+    placed: list[Placed]
 
 
 def on_account(
@@ -58,13 +63,18 @@ def on_account(
 
     def decorate(test: Callable[..., Coroutine[object, object, None]]) -> Callable[..., None]:
         async def play(**arguments: object) -> None:
-            book, line = CallBook(), Line()
+            book, line, placed = CallBook(), Line(), list[Placed]()
             book.enter(line)
-            async with Vendor(ACCOUNT_SID, AUTH_TOKEN, book, port=8090, ended_code=ended_code) as vendor:  # type: ignore[arg-type]
+
+            def place(one: Placed) -> str:
+                placed.append(one)
+                return PLACED
+
+            about: dict[str, Any] = {"port": 8090, "ended_code": ended_code, "numbers": [OURS], "place": place}
+            async with Vendor(ACCOUNT_SID, AUTH_TOKEN, book, **about) as vendor:
                 async with aiohttp.ClientSession() as http:
-                    await test(
-                        Account(vendor, line, TwilioRest(http, vendor.url, ACCOUNT_SID, auth_token)), **arguments
-                    )
+                    rest = TwilioRest(http, vendor.url, ACCOUNT_SID, auth_token)
+                    await test(Account(vendor, line, rest, placed), **arguments)
                 assert vendor.violations == []
 
         @functools.wraps(test)
@@ -159,3 +169,117 @@ async def test_vendor_that_is_not_there_may_be_tried_again(account: Account) -> 
         with pytest.raises(TwilioError) as raised:
             await rest.redirect(CALL_SID, AFTER)
         assert raised.value.retryable
+
+
+# ---- what is begun, and where numbers lead --------------------------------------------------------------------------
+
+CALL = NewCall(ADA, OURS, f"{AFTER}?1", f"{AFTER}?2", f"{AFTER}?3", ring_s=25)
+
+
+@on_account()
+async def test_call_is_placed_and_never_recorded(account: Account) -> None:
+    assert await account.rest.place(CALL) == PLACED
+    [(to, from_, placed)] = [(one.to, one.from_, one) for one in account.placed]
+    assert (to, from_) == (ADA, OURS)
+    assert (placed.answered_url, placed.progress_url, placed.detection_url) == (
+        f"{AFTER}?1",
+        f"{AFTER}?2",
+        f"{AFTER}?3",
+    )
+    assert (placed.ring_s, placed.detection, len(placed.events)) == (25, "DetectMessageEnd", 4)
+    assert not any(name.startswith("Record") for name in account.vendor.requests[0].form)
+
+
+@pytest.mark.parametrize(
+    ("answers", "statuses"),
+    [
+        ([RestAnswer(429)], [429, 201]),
+        ([RestAnswer(500), RestAnswer(503), RestAnswer(429)], [500, 503, 429, 201]),
+    ],
+)
+@on_account()
+async def test_call_is_asked_for_again_after_a_refusal(
+    account: Account, answers: list[RestAnswer], statuses: list[int]
+) -> None:
+    account.vendor.answer_with(*answers)
+    assert await account.rest.place(CALL) == PLACED
+    assert [one.status for one in account.vendor.requests] == statuses
+    assert len(account.placed) == 1
+
+
+@on_account()
+async def test_call_is_given_up_in_bounded_time(account: Account) -> None:
+    account.vendor.available = False
+    began = asyncio.get_running_loop().time()
+    with pytest.raises(TwilioError) as raised:
+        await account.rest.place(CALL)
+    assert (raised.value.status, raised.value.undone) == (503, True)
+    assert asyncio.get_running_loop().time() - began < 10
+    assert len(account.vendor.requests) == 4
+
+
+@pytest.mark.parametrize("answer", [RestAnswer(hang=True), RestAnswer(reset=True), RestAnswer(lost=True)])
+@on_account()
+async def test_call_of_which_nobody_knows_is_not_asked_for_again(account: Account, answer: RestAnswer) -> None:
+    account.vendor.answer_with(answer)
+    with pytest.raises(TwilioError) as raised:
+        await account.rest.place(CALL)
+    assert not raised.value.undone
+    assert len(account.vendor.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [({"to": "+1"}, 21211), ({"from_": "+15550100001"}, 21210), ({"answered_url": "nowhere"}, 21205)],
+)
+@on_account()
+async def test_call_that_is_refused_is_not_asked_for_again(
+    account: Account, changes: dict[str, str], code: int
+) -> None:
+    with pytest.raises(TwilioError) as raised:
+        await account.rest.place(replace(CALL, **changes))
+    assert (raised.value.code, raised.value.retryable, raised.value.undone) == (code, False, True)
+    assert len(account.vendor.requests) == 1
+
+
+@on_account()
+async def test_message_is_sent(account: Account) -> None:
+    account.vendor.answer_with(RestAnswer(500))
+    sid = await account.rest.send_message(to=ADA, from_=OURS, text="Your table is booked.")
+    assert sid.startswith("SM")
+    assert account.vendor.messages == [{"To": ADA, "From": OURS, "Body": "Your table is booked."}]
+
+
+@pytest.mark.parametrize("text", ["", "  ", "x" * 1601])
+@on_account()
+async def test_message_that_cannot_be_one_is_not_sent(account: Account, text: str) -> None:
+    with pytest.raises(ValueError, match="characters"):
+        await account.rest.send_message(to=ADA, from_=OURS, text=text)
+    assert account.vendor.requests == []
+
+
+@on_account()
+async def test_message_to_whom_wants_none_is_refused(account: Account) -> None:
+    account.vendor.unsubscribed.add(ADA)
+    with pytest.raises(TwilioError) as raised:
+        await account.rest.send_message(to=ADA, from_=OURS, text="Hello")
+    assert (raised.value.code, raised.value.retryable) == (21610, False)
+
+
+@on_account()
+async def test_number_is_led_elsewhere(account: Account) -> None:
+    account.vendor.answer_with(RestAnswer(reset=True), RestAnswer(429))
+    number = await account.rest.own_number(OURS)
+    assert number is not None
+    assert (number.number, number.urls) == (OURS, NumberUrls())
+    wanted = NumberUrls(f"{AFTER}?voice", f"{AFTER}?fallback", f"{AFTER}?status")
+    assert (await account.rest.lead(number, wanted)).urls == wanted
+    found = await account.rest.own_number(OURS)
+    assert found is not None
+    assert found.urls == wanted
+
+
+@on_account()
+async def test_number_of_another_is_not_found(account: Account) -> None:
+    assert await account.rest.own_number("+1555010000") is None  # only the beginning of ours
+    assert await account.rest.own_number(ADA) is None

@@ -121,12 +121,37 @@ class LetGo:
     """The call is not over, but nothing more of it happens here."""
 
 
+@dataclass(frozen=True, slots=True)
+class AnswererFound:
+    """The phone line has found out who has answered our call."""
+
+    entry: entries.AnswererKnown
+
+
+@dataclass(frozen=True, slots=True)
+class MessageTold:
+    """What came of a text message of a tool's."""
+
+    entry: entries.TextMessage
+
+
 Effect = ports.LegCommand | ports.ModelCommand | Journal | StartTool | ReconnectModel | Finish | LetGo
-Event = ports.CallerEvent | ports.ModelEvent | ToolFinished | SayWanted | NoteWanted | EndWanted
+Event = (
+    ports.CallerEvent
+    | ports.ModelEvent
+    | ToolFinished
+    | SayWanted
+    | NoteWanted
+    | EndWanted
+    | AnswererFound
+    | MessageTold
+)
 
 _DURABLE = (
     entries.CallOpened,
     entries.CallTakenOver,
+    entries.AnswererKnown,
+    entries.TextMessage,
     PhaseEntered,
     ToolStarted,
     ClosingBegan,
@@ -193,6 +218,7 @@ class CallCore:
         self._patience = Patience()
         self._prepared = False  # the exact words that may be needed at once are rendered, or about to be
 
+        self._to_machine = False  # an answering machine listens: nothing is said but the flow's message
         self._caller_speaking = False
         self._turn_cut = False  # the caller's turn was closed because their time was over
         self._speech_stopped_at: float | None = None  # of the turn that is not closed yet
@@ -411,6 +437,9 @@ class CallCore:
 
     def _go_on(self, past: Past, now: float) -> None:
         """The caller is back: a word about the interruption, then on where the call was."""
+        if past.answerer is not None and past.answerer.by_machine:
+            self._leave_message(past.answerer, now)
+            return
         opening = self.engine.flow.opening
         if opening is not None and past.needs_opening(opening):
             self._statements.add(opening)
@@ -511,6 +540,10 @@ class CallCore:
             case EndWanted():
                 self._journal(entries.EndAsked())
                 self._perform(self.engine.handle(engine_events.EndWanted(), now), now)
+            case AnswererFound(entry=entry):
+                self._answerer_found(entry, now)
+            case MessageTold(entry=sent):
+                self._journal(sent)
             case ports.ClipRendered():
                 self._clip_rendered(event, now)
             case ports.ClipFailed(key=key, reason=reason):
@@ -533,9 +566,36 @@ class CallCore:
             case ports.ReplyStarted() | ports.ConfigurationRejected() | ports.CallerAudio():
                 return
 
+    # ---- an answering machine -------------------------------------------------------------------------------------
+
+    def _answerer_found(self, entry: entries.AnswererKnown, now: float) -> None:
+        """It is known who has answered our call: with a machine, the conversation is over."""
+        self._journal(entry)
+        if entry.by_machine and self.stage is Stage.TALKING:
+            self._leave_message(entry, now)
+
+    def _leave_message(self, answerer: entries.AnswererKnown, now: float) -> None:
+        """Fall silent, say the flow's message if there is one and it can be left, and close the line once it is heard.
+
+        The message is exact or not said at all: no model speaks to a machine.
+        """
+        message = self.engine.flow.message if answerer.takes_messages else None
+        self._barge_in(now)
+        self._statements.drop()
+        self._to_machine, self._owed, self._retry_at = True, None, None
+        self._caller_speaking, self._speech_stopped_at = False, None
+        if message is None:
+            self._leave("voicemail", now)
+            return
+        self.stage, self._reason = Stage.CLOSING, "voicemail"
+        self._close_by, self._close_at_last = now + CLOSING_LIMIT_S, now + GOODBYE_LIMIT_S
+        self._statements.add(message)
+
     # ---- the caller -----------------------------------------------------------------------------------------------
 
     def _speech_started(self, now: float) -> None:
+        if self._to_machine and self.stage is Stage.CLOSING:
+            return
         self._caller_speaking, self._speech_stopped_at, self._rung = True, None, 0
         if self.stage is Stage.LEAVING:  # the caller's last words; no more audio comes that could close the turn
             self._out.append(ports.CommitAudio())
@@ -599,7 +659,7 @@ class CallCore:
     # ---- the model's replies --------------------------------------------------------------------------------------
 
     def _owe(self, note: str = "") -> None:
-        if self.stage in _AUDIBLE:
+        if self.stage in _AUDIBLE and not self._to_machine:
             self._owed = [*(self._owed or ()), *([note] if note else ())]
 
     def _settle(self, now: float) -> None:
@@ -683,7 +743,9 @@ class CallCore:
 
     def _apologise(self, now: float) -> None:
         """The model is of no use any more: exact words that were rendered before are all there is to say."""
-        apology = apology_of(self.engine.flow)
+        if self._to_machine and not self._statements.held_up:  # what is left to say needs no model
+            return
+        apology = None if self._to_machine else apology_of(self.engine.flow)
         payload = None if apology is None else self._statements.payload(apology)
         if apology is None or payload is None or self.stage not in _AUDIBLE:
             self._leave("model_failed", now)
@@ -781,7 +843,8 @@ class CallCore:
                 case engine_events.ConfigurePhase():
                     self._configure = True
                 case engine_events.SpeakExactly(say=say):
-                    self._statements.add(say)
+                    if not self._to_machine:
+                        self._statements.add(say)
                 case engine_events.AskReply(note=note):
                     self._owe(note)
                 case engine_events.CloseTurn():

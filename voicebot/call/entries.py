@@ -6,7 +6,8 @@ A call is its journal: its state, its report and its live view are folds over th
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Literal, get_args
 
@@ -19,7 +20,10 @@ from voicebot.errors import JournalError
 
 @dataclass(frozen=True, slots=True)
 class CallOpened:
-    """The voice webhook was answered. `flow_document` is the flow's JSON form, with which the call begins and ends."""
+    """The voice webhook was answered. `flow_document` is the flow's JSON form, with which the call begins and ends.
+
+    `variables` are what an outbound call was placed with.
+    """
 
     flow: str
     flow_version: str
@@ -27,6 +31,35 @@ class CallOpened:
     caller: str | None
     called: str | None
     direction: Literal["inbound", "outbound"]
+    variables: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+
+AnsweredBy = Literal[
+    "human",
+    "machine_end_beep",  # an answering machine; its greeting is over, as far as that can be heard
+    "machine_end_silence",
+    "machine_end_other",
+    "fax",
+    "unknown",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class AnswererKnown:
+    """The phone line has found out who has answered our call, `took_ms` after it was answered."""
+
+    answered_by: AnsweredBy
+    took_ms: int | None
+
+    @property
+    def by_machine(self) -> bool:
+        """Whether nobody is there to talk with."""
+        return self.answered_by not in ("human", "unknown")
+
+    @property
+    def takes_messages(self) -> bool:
+        """Whether a message can be left now."""
+        return self.answered_by.startswith("machine_end")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +125,15 @@ class NoteGiven:
     """A handler of the flow told the model something."""
 
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class TextMessage:
+    """A tool of the flow has had a text message sent to the caller; or it was not sent, and `problem` says why."""
+
+    text: str
+    message_sid: str | None
+    problem: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +276,7 @@ class CallEnded:
 
 CallEntry = (
     CallOpened
+    | AnswererKnown
     | CallerConnected
     | ModelConnected
     | ModelGone
@@ -241,6 +284,7 @@ CallEntry = (
     | FunctionCalled
     | FunctionAnswered
     | KeyPress
+    | TextMessage
     | NoteGiven
     | EndAsked
     | TurnAnswered

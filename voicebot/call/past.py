@@ -18,6 +18,7 @@ from voicebot.flow.model import Say
 from voicebot.store.contract import StoredEntry
 
 from .entries import (
+    AnswererKnown,
     BotSaid,
     CallEnded,
     CallerConnected,
@@ -84,6 +85,11 @@ class Past:
         """Why the line was closed, if that was our decision; then nobody waits on it any more."""
         closed = (entry.reason for _, entry in self.lines if isinstance(entry, (LineClosed, CallEnded)))
         return next(closed, None)
+
+    @cached_property
+    def answerer(self) -> AnswererKnown | None:
+        """Who has answered our call, if the phone line has found out."""
+        return next((entry for _, entry in reversed(self.lines) if isinstance(entry, AnswererKnown)), None)
 
     @cached_property
     def passings(self) -> tuple[Passing, ...]:

@@ -24,10 +24,23 @@ from voicebot.flow.tools import Tool
 from voicebot.log_events import named
 from voicebot.store.contract import StoredEntry
 
-from .core import CallCore, Effect, Event, Finish, LetGo, ReconnectModel, SayWanted, Stage, StartTool
-from .entries import CallEnded, CallOpened, Entry, LineQuality
+from .core import (
+    AnswererFound,
+    CallCore,
+    Effect,
+    Event,
+    Finish,
+    LetGo,
+    MessageTold,
+    ReconnectModel,
+    SayWanted,
+    Stage,
+    StartTool,
+)
+from .entries import AnswererKnown, CallEnded, CallOpened, Entry, LineQuality
 from .handlers import CallHandlers
 from .journal import CallJournal, JournalStore, Line
+from .messages import Messages, Send
 from .past import Past
 from .ports import AppendAudio, CallerLeft, CallerLeg, ClearPlayback, LegCommand, ModelCommand, ModelLeg, ModelLost
 from .retry import retry_delay_s
@@ -62,6 +75,7 @@ class CallSession:
         told: Callable[[Entry, datetime], None] | None = None,
         stored: Callable[[StoredEntry], None] | None = None,
         claim_limit_s: float,
+        send: Send | None = None,
     ) -> None:
         """
         Args:
@@ -75,6 +89,7 @@ class CallSession:
             told: of every journal entry as it is decided; it must not wait.
             stored: told of every journal entry once the store has it; it must not wait.
             claim_limit_s: how long the call waits for the caller's leg after the webhook.
+            send: sends text messages.
         """
         self.core, self.call_sid, self.attempt = core, call_sid, attempt
         self.ended_reason: EndedReason | None = None
@@ -88,6 +103,7 @@ class CallSession:
         self._timer_at = 0.0  # asked of us, as uvloop's handles of what is due at once have no `when()`
         self._timer_due = asyncio.Event()
         self._wishes = Wishes(self._timer_due.set)
+        self._messages = Messages(core.engine.context, send, lambda sent: self._wishes.add(MessageTold(sent)))
         self.handlers: CallHandlers | None = None
         if handlers:
             self.handlers = CallHandlers(handlers, call_sid=call_sid, engine=core.engine, wish=self._wishes.add)
@@ -198,6 +214,10 @@ class CallSession:
         """Another process has the call: stop at once, and write nothing more of it."""
         self._taken = True
         self._timer_due.set()
+
+    def answered_by(self, entry: AnswererKnown) -> None:
+        """The phone line says who has answered our call."""
+        self._wishes.add(AnswererFound(entry))
 
     def hang_up(self) -> None:
         """The phone line says that the call is over: give up waiting for the caller's leg."""
@@ -481,6 +501,7 @@ class CallSession:
             caller=engine.context.caller,
             observations=engine.values,
             say=lambda words: self._wishes.add(SayWanted(words)),
+            send_sms=self._messages.send,
         )
         await self._take([*self._wishes.take(), finished])
 

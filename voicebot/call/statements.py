@@ -69,12 +69,13 @@ def apology_of(flow: Flow) -> Say | None:
 
 
 def ready_words(flow: Flow) -> list[Say]:
-    """What may have to be said at once: in need, the silence ladder, fillers of tools, what rules say."""
+    """What may have to be said at once: in need, the silence ladder, fillers of tools, what rules say, to machines."""
     in_need = [say for say in (apology_of(flow), hold_words(flow), words_of_return(flow)) if say is not None]
     texts = [rung.then.text for rung in flow.limits.silence if isinstance(rung.then, AskAgain)]
     texts += [tool.filler for phase in flow.phases for tool in flow.tools_in(phase)]
     texts += [phase.commit.tool.filler for phase in flow.phases if phase.commit is not None]
     texts += [rule.then.text for rule in flow.rules if isinstance(rule.then, Say)]
+    texts += [flow.message.text] if flow.message is not None else []
     return [*in_need, *(Say(text) for text in dict.fromkeys(texts) if text)]
 
 

@@ -6,7 +6,7 @@ import asyncio
 import copy
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from functools import partial
 
@@ -37,6 +37,7 @@ async def run_tool(
     caller: str | None,
     observations: Mapping[str, object],
     say: Callable[[str], None],
+    send_sms: Callable[[str], Awaitable[None]] | None = None,
 ) -> ToolFinished:
     """Run a tool; its arguments were validated before.
 
@@ -44,12 +45,14 @@ async def run_tool(
         caller: the caller's number (E.164), None when withheld.
         observations: the values so far, as Python objects; the tool gets a copy.
         say: has words spoken. It is called in the thread of the tool, and not any more once this has returned.
+        send_sms: sends the caller a text message; without it, tools may send some, and nobody gets them.
     """
     run = _Run(say)
     arguments = dict(wanted.arguments)
     if tool.context_parameter is not None:
         known = copy.deepcopy(dict(observations))
-        context = ToolContext(call_sid, wanted.key, known, caller, say=run.say, record=run.record)
+        given = {} if send_sms is None else {"send_sms": send_sms}
+        context = ToolContext(call_sid, wanted.key, known, caller, say=run.say, record=run.record, **given)
         arguments[tool.context_parameter] = context
     try:
         function = partial(tool.function, **arguments)

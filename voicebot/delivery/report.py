@@ -15,11 +15,11 @@ from typing import Any, get_args
 from pydantic import ValidationError
 
 from voicebot.call import entries as call_entries
+from voicebot.call.about import context_of
 from voicebot.call.entries import Entry, read_entry
 from voicebot.engine import entries as engine_entries
 from voicebot.engine.engine import PhaseEngine
 from voicebot.engine.entries import EndedReason
-from voicebot.engine.events import CallContext
 from voicebot.engine.state import Observed
 from voicebot.errors import JournalError
 from voicebot.flow.model import Flow
@@ -51,7 +51,7 @@ def fold_report(record: CallRecord, flow: Flow, journal: Sequence[StoredEntry]) 
         JournalError: an entry is damaged, or is not of a call with this flow.
     """
     lines = [_Line(read_entry(one.kind, one.body), one.at_ms, _iso(one.wall)) for one in journal]
-    engine = PhaseEngine(flow, CallContext(record.call_sid, record.caller, record.called, record.started))
+    engine = PhaseEngine(flow, context_of(record))
     try:
         engine.restore(((line.at_ms / 1000, line.entry) for line in lines if isinstance(line.entry, _ENGINE)), 0.0)
         progress, outcome = engine.progress(), engine.outcome()
@@ -69,7 +69,9 @@ def fold_report(record: CallRecord, flow: Flow, journal: Sequence[StoredEntry]) 
         "caller": record.caller,
         "called": record.called,
         "started_at": _iso(record.started),
+        "variables": dict(_variables(lines)),
         "answered_at": answered.wall if answered else None,
+        "answered_by": _answered_by(lines),
         "ended_at": ended_at,
         "duration_s": round((last.at_ms - answered.at_ms) / 1000, 1) if last and answered else 0.0,
         "ended_reason": ended.entry.reason if ended and isinstance(ended.entry, call_entries.CallEnded) else "error",
@@ -84,6 +86,7 @@ def fold_report(record: CallRecord, flow: Flow, journal: Sequence[StoredEntry]) 
         "phases": list(_phases(lines)),
         "statements": list(_statements(flow, lines)),
         "tools": list(_tools(lines)),
+        "messages": list(_messages(lines)),
         "passed_on": list(_passed_on(lines)),
         "transcript": list(_transcript(lines)),
         "transcript_url": None,
@@ -103,7 +106,7 @@ def bare_report(record: CallRecord, flow: Flow | None, journal: Sequence[StoredE
     names = tuple(flow.specs) if flow is not None else ()
     ended_at = _iso(journal[-1].wall if journal else record.started)
     answered = next((one for one in journal if one.kind == "caller_connected"), None)
-    lists = ("judgements", "rules", "phases", "statements", "tools", "passed_on", "transcript")
+    lists = ("judgements", "rules", "phases", "statements", "tools", "messages", "passed_on", "transcript")
     data = {
         "call_sid": record.call_sid,
         "flow": record.flow_name,
@@ -112,7 +115,9 @@ def bare_report(record: CallRecord, flow: Flow | None, journal: Sequence[StoredE
         "caller": record.caller,
         "called": record.called,
         "started_at": _iso(record.started),
+        "variables": {},
         "answered_at": _iso(answered.wall) if answered else None,
+        "answered_by": None,
         "ended_at": ended_at,
         "duration_s": round((journal[-1].at_ms - answered.at_ms) / 1000, 1) if answered else 0.0,
         "ended_reason": "error",
@@ -195,6 +200,18 @@ _ENGINE = get_args(engine_entries.EngineEntry)
 def _found(engine: PhaseEngine, name: str) -> Observed | None:
     """The value of a field, whether it was recorded in the call or filled in after it."""
     return engine.state.observed.get(name) or engine.state.filled.get(name)
+
+
+def _variables(lines: Sequence[_Line]) -> Mapping[str, str]:
+    """What an outbound call was placed with."""
+    opened = next((line.entry for line in lines if isinstance(line.entry, call_entries.CallOpened)), None)
+    return opened.variables if opened is not None else {}
+
+
+def _answered_by(lines: Sequence[_Line]) -> str | None:
+    """Who has answered our call, as the phone line found out; null for other calls, and where it did not."""
+    known = (line.entry.answered_by for line in lines if isinstance(line.entry, call_entries.AnswererKnown))
+    return next(known, None)
 
 
 def _analysis(engine: PhaseEngine, lines: Sequence[_Line]) -> dict[str, Any]:
@@ -280,6 +297,13 @@ def _tools(lines: Sequence[_Line]) -> Iterator[dict[str, Any]]:
     for line in lines:
         if isinstance(line.entry, engine_entries.ToolAnswered):
             yield {"tool": line.entry.tool, "ok": line.entry.ok, "took_ms": line.entry.took_ms, "at": line.wall}
+
+
+def _messages(lines: Sequence[_Line]) -> Iterator[dict[str, Any]]:
+    """Text messages to the caller; one that was not sent has a problem."""
+    for line in lines:
+        if isinstance(line.entry, call_entries.TextMessage):
+            yield {"text": line.entry.text, "problem": line.entry.problem, "at": line.wall}
 
 
 def _passed_on(lines: Sequence[_Line]) -> Iterator[dict[str, Any]]:
@@ -439,7 +463,9 @@ _FIXED: dict[str, Any] = {
     "caller": _TEXT_OR_NULL,
     "called": _TEXT_OR_NULL,
     "started_at": _TIME,
+    "variables": {"type": "object", "additionalProperties": {"type": "string"}},
     "answered_at": _TIME_OR_NULL,
+    "answered_by": {"enum": [*get_args(call_entries.AnsweredBy), None]},
     "ended_at": _TIME,
     "duration_s": {"type": "number", "minimum": 0},
     "ended_reason": {},
@@ -473,6 +499,10 @@ _FIXED: dict[str, Any] = {
     "tools": {
         "type": "array",
         "items": _object({"tool": {"type": "string"}, "ok": {"type": "boolean"}, "took_ms": _COUNT, "at": _TIME}),
+    },
+    "messages": {
+        "type": "array",
+        "items": _object({"text": {"type": "string"}, "problem": _TEXT_OR_NULL, "at": _TIME}),
     },
     "passed_on": {
         "type": "array",

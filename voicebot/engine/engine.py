@@ -77,6 +77,7 @@ from .state import apply
 
 EVIDENCE_LIMIT_S = 4.0  # how long what cannot be undone waits for the caller's transcript
 _STILL_THERE = "The caller has been silent. Ask in one short sentence whether they are still there, then your question."
+_CALLED = "Somebody has answered your call. Greet them, and say who is calling and why."
 _MOVED = "This part is complete. Go on with the new instructions."
 
 
@@ -257,17 +258,24 @@ class PhaseEngine(Errands):
         self._started_at = now
         effects = [self._write(PhaseEntered(self.flow.initial_phase, None, "start"))]
         for spec in self.flow.specs.values():
-            if spec.ask.default_from == "caller" and self.context.caller:
-                effects += self._take_default(spec, self.context.caller)
+            if (value := self._default_of(spec)) is not None:
+                effects += self._take_default(spec, value)
         effects += self._work_out()
         effects.append(ConfigurePhase())
         if self.flow.opening is not None:
             effects.append(SpeakExactly(self.flow.opening))
         else:
-            effects.append(AskReply("The caller is on the line. Greet them."))
+            greet = _CALLED if self.context.direction == "outbound" else "The caller is on the line. Greet them."
+            effects.append(AskReply(greet))
         if self.phase.end is not None:
             effects += self._close("completed", note="")
         return effects + self._say_what_must_be_said()
+
+    def _default_of(self, spec: ObservationSpec) -> str | None:
+        """What is known of a field before a word is spoken."""
+        if spec.ask.variable is not None:
+            return self.context.variables.get(spec.ask.variable)
+        return self.context.caller if spec.ask.default_from == "caller" else None
 
     def _take_default(self, spec: ObservationSpec, value: str) -> list[EngineEffect]:
         try:

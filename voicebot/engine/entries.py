@@ -28,6 +28,11 @@ EndedReason = Literal[
     "model_failed",
     "connection_lost",
     "never_connected",  # the webhook was answered, but no stream came
+    "voicemail",  # an answering machine took our call, and heard the flow's message if there is one
+    "busy",  # of our calls, as those below: nobody has answered
+    "no_answer",
+    "failed",  # it could not be placed, or the number cannot be reached
+    "canceled",  # it was taken back before anybody answered
     "shutdown",  # the server had to stop
     "error",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Literal
 
 from pydantic import JsonValue
 
@@ -198,9 +199,15 @@ EngineEffect = Write | Answer | RunTool | ConfigurePhase | SpeakExactly | AskRep
 
 @dataclass(frozen=True, slots=True)
 class CallContext:
-    """What is known of a call before a word is spoken. `started` is aware; numbers are E.164 or None."""
+    """What is known of a call before a word is spoken. `started` is aware; numbers are E.164 or None.
+
+    `caller` is whom we speak with, also where we have called them (`outbound`); `called` is our own number. `variables`
+    are what whoever had the call placed knows of it.
+    """
 
     call_sid: str
     caller: str | None
     called: str | None
     started: datetime
+    direction: Literal["inbound", "outbound"] = "inbound"
+    variables: Mapping[str, str] = field(default_factory=dict, hash=False)

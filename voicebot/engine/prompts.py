@@ -126,8 +126,15 @@ def _language_rule(flow: Flow) -> str:
 
 def _situation(flow: Flow, context: CallContext, wall: datetime) -> str:
     local = wall.astimezone(ZoneInfo(flow.timezone))
-    caller = f"The caller's number is {context.caller}." if context.caller else "The caller's number is withheld."
-    return f"It is {local:%A, %d %B %Y, %H:%M} ({flow.timezone}). {caller}"
+    return f"It is {local:%A, %d %B %Y, %H:%M} ({flow.timezone}). {_who(context)}"
+
+
+def _who(context: CallContext) -> str:
+    if context.direction == "outbound":
+        facts = "".join(f"\n- {name}: {value}" for name, value in context.variables.items())
+        told = f"You have called {context.caller}; whoever answers there is the caller in these instructions."
+        return f"{told} Known of this call:{facts}" if facts else told
+    return f"The caller's number is {context.caller}." if context.caller else "The caller's number is withheld."
 
 
 def _known(known: Mapping[str, JsonValue]) -> str:

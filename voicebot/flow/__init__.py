@@ -5,7 +5,22 @@ from voicebot.errors import ToolError
 from .expressions import heard, it, judged, otherwise
 from .handlers import CallControl, CallEvent, handler
 from .json_types import PhoneNumber
-from .model import After, Analysis, AskAgain, Flow, HangUp, Key, Limits, Phase, PhaseLimits, Report, Rule, Say, To
+from .model import (
+    After,
+    Analysis,
+    AskAgain,
+    Flow,
+    HangUp,
+    Key,
+    LeaveMessage,
+    Limits,
+    Phase,
+    PhaseLimits,
+    Report,
+    Rule,
+    Say,
+    To,
+)
 from .observations import Observations, ask, computed
 from .receivers import Receiver
 from .tools import ToolContext, tool
@@ -20,6 +35,7 @@ __all__ = [
     "Flow",
     "HangUp",
     "Key",
+    "LeaveMessage",
     "Limits",
     "Observations",
     "Phase",

@@ -396,6 +396,18 @@ def _opening(value: object) -> object:
 
 
 @dataclass(frozen=True, config=_CONFIG)
+class LeaveMessage:
+    """When an answering machine takes our call: say this, after its tone, and hang up."""
+
+    say: Annotated[Say, BeforeValidator(_opening)]
+    kind: Literal["leave_message"] = "leave_message"
+
+    if TYPE_CHECKING:
+
+        def __init__(self, say: Say | str) -> None: ...
+
+
+@dataclass(frozen=True, config=_CONFIG)
 class Flow:
     """A whole conversation. See `flows/` for three of them.
 
@@ -414,6 +426,7 @@ class Flow:
         apology: exact last words when the call cannot go on because something of ours failed.
         fallback: where the phone line takes the caller then, one way after the other until somebody was reached or a
             message was left. With none, the call ends.
+        on_voicemail: what happens when a call of ours is answered by a machine; without it, we hang up.
     """
 
     _: KW_ONLY
@@ -434,6 +447,7 @@ class Flow:
     handlers: tuple[HandlerName, ...] = ()
     apology: Annotated[Say | None, BeforeValidator(_opening)] = None
     fallback: tuple[Transfer | Voicemail, ...] = ()
+    on_voicemail: LeaveMessage | HangUp | None = None
     report: Report = Report()
 
     def __post_init__(self) -> None:
@@ -467,8 +481,16 @@ class Flow:
             handlers: Iterable[Handler] = (),
             apology: Say | str | None = None,
             fallback: Iterable[WayOut] = (),
+            on_voicemail: LeaveMessage | HangUp | None = None,
             report: Report = ...,
         ) -> None: ...
+
+    @property
+    def message(self) -> Say | None:
+        """What is said to an answering machine, without the caller's speech stopping it."""
+        if not isinstance(self.on_voicemail, LeaveMessage):
+            return None
+        return Say(self.on_voicemail.say.text, interruptible=False)
 
     @cached_property
     def specs(self) -> Mapping[str, ObservationSpec]:

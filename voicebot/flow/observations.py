@@ -25,8 +25,9 @@ from .json_types import schema_of, type_of
 from .source import calling_place
 
 Check = Callable[[Any], object]
-DefaultSource = Literal["caller"]
+DefaultSource = str  # `caller`, or `variables.NAME`
 Confirmation = Literal["read back"]
+_VARIABLE = re.compile(r"variables\.([a-z][a-z0-9_]{0,63})")
 
 
 class Observations(BaseModel):
@@ -47,6 +48,12 @@ class Ask:
     about: tuple[str, ...] = ()
     computed: ValueFunction | None = None
     place: str | None = None
+
+    @property
+    def variable(self) -> str | None:
+        """The variable of the call whose value is the default."""
+        found = _VARIABLE.fullmatch(self.default_from or "")
+        return found[1] if found else None
 
     def __call__(self, schema: dict[str, Any]) -> None:
         """Called by pydantic when it writes the schema."""
@@ -70,14 +77,15 @@ def ask(
         optional: the phase may end without it, and the caller may decline to tell it.
         check: called with the valid value; returns the value to keep (or None to keep it as it is), raises
             `ValueError` with words for the model ("we have no such dish") to refuse it. A function, pure and quick.
-        default_from: `caller` takes the caller's own number when it is known.
+        default_from: `caller` takes the caller's own number when it is known; `variables.order` what the call was
+            placed with as `order`, if it was and the field can hold it.
         confirm: `read back`: the value is read back to the caller, and counts once they have agreed in a later turn.
         about: the observations that the answer is about, as a yes is about a total. It counts only if it is said in a
             later turn than they are; when one of them changes it is none any more, and asked for again.
 
     Raises:
-        FlowError: `needed_if` is no guard, `about` names no observation, or `check` has no name that a flow's JSON form
-            could give.
+        FlowError: `needed_if` is no guard, `about` names no observation, there is no such default, or `check` has no
+            name that a flow's JSON form could give.
     """
     place = calling_place()
     try:
@@ -86,6 +94,9 @@ def ask(
         raise FlowError(f"needed_if: {exc}", where=place) from exc
     if check is not None and not hasattr(check, "__name__"):
         raise FlowError("the check has no name", where=place, mend="define it as a function, with def")
+    if not _is_default(default_from):
+        mend = 'write default_from="caller", or default_from="variables.NAME"'
+        raise FlowError(f"there is no default from {default_from!r}", where=place, mend=mend)
     if confirm not in (None, *get_args(Confirmation)):
         raise FlowError(f"there is no confirmation by {confirm!r}", where=place, mend='write confirm="read back"')
     try:
@@ -94,6 +105,10 @@ def ask(
         raise FlowError(f"about: {exc}", where=place) from exc
     extra = Ask(guard, optional, check, default_from, confirm, subjects, None, place)
     return PydanticField(description=description, json_schema_extra=extra)
+
+
+def _is_default(source: object) -> bool:
+    return source in (None, "caller") or (isinstance(source, str) and _VARIABLE.fullmatch(source) is not None)
 
 
 def computed(
@@ -229,7 +244,7 @@ def _read_ask(part: Mapping[str, Any], functions: Mapping[str, Any], where: str)
     optional, default_from, confirm = part.get("optional", False), part.get("default_from"), part.get("confirm")
     if not isinstance(optional, bool):
         raise ValueError(f"{where}: optional is true or false")
-    if default_from not in (None, *get_args(DefaultSource)):
+    if not _is_default(default_from):
         raise ValueError(f"{where}: there is no default from {default_from!r}")
     if confirm not in (None, *get_args(Confirmation)):
         raise ValueError(f"{where}: there is no confirmation by {confirm!r}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args, get_type_hints, overload
 
@@ -25,6 +25,10 @@ def _nobody_listens(*words: object, **values: object) -> None:
     """Where a tool is called outside of a call."""
 
 
+async def _nobody_reads(text: str) -> None:
+    """Where a tool is called outside of a call."""
+
+
 @dataclass(frozen=True)
 class ToolContext:
     """What a tool may know of the call it works for; a parameter of this type is filled in, not shown to the model.
@@ -37,6 +41,9 @@ class ToolContext:
         say: has these words spoken at once, exactly, while the tool works; may be called from a thread.
         record: hands in observations by name, as Python objects or in JSON form; they are validated and taken when the
             tool comes back. What is not valid is refused in the tool's answer.
+        send_sms: sends the caller a text message from the number of ours that the call is with, to be awaited in an
+            async tool: `await context.send_sms("Your table is booked.")`. Raises `ToolError` if it was not sent, with
+            words for the model. In a tool that runs `once`, it is sent once.
     """
 
     call_sid: str
@@ -45,6 +52,7 @@ class ToolContext:
     caller: str | None
     say: Callable[[str], None] = _nobody_listens
     record: Callable[..., None] = _nobody_listens
+    send_sms: Callable[[str], Awaitable[None]] = _nobody_reads
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from voicebot.call.entries import (
     ModelGone,
     ReplyFailed,
     StatementNotRendered,
+    TextMessage,
     TokensSpent,
     TurnAnswered,
 )
@@ -94,6 +95,9 @@ class CallMetrics:
         if not entry.ok and not entry.refused:
             self._families.tool_failures.add(self._flow, entry.tool)
 
+    def _message(self, entry: TextMessage) -> None:
+        self._families.messages.add(self._flow, "sent" if entry.problem is None else "failed")
+
     def _line(self, entry: LineQuality) -> None:
         families = self._families
         families.caller_audio.add(by=entry.caller_ms / 1000)
@@ -124,6 +128,7 @@ _COUNTS: Mapping[type[Entry], Callable[[CallMetrics, Any], None]] = {
     TokensSpent: CallMetrics._spent,
     ToolAnswered: CallMetrics._tool,
     LineQuality: CallMetrics._line,
+    TextMessage: CallMetrics._message,
 }
 
 

@@ -13,6 +13,8 @@ _CALL_S = (5, 15, 30, 60, 120, 180, 300, 480, 600, 900, 1800, 3600)
 _LEVEL_DB = (-70, -60, -50, -45, -40, -35, -30, -25, -20, -15, -10, -5)
 _KNOWN = {
     "refused": ("full", "lagging", "stopping", "flow", "store", "error"),
+    "outbound": ("answered", "busy", "no_answer", "failed", "canceled", "never_connected"),
+    "outbound_refused": ("number", "not_allowed", "do_not_call", "hours", "rate", "line_busy"),
     "model_losses": ("lost", "refused", "roll_over"),
     "model_errors": ("none", "other", "server_error", "rate_limit_exceeded", "insufficient_quota"),
     "attempts": ("delivered", "failed", "dead", "disabled"),
@@ -29,6 +31,9 @@ class Families:
         self.accepting = Gauge("voicebot_accepting", "1 while new calls are taken, 0 from the first request to stop.")
         self.admitted = Counter("voicebot_calls_admitted_total", "Calls that began.", ("flow",))
         self.refused = Counter("voicebot_calls_refused_total", "Callers who heard a sentence instead.", ("reason",))
+        self.outbound = Counter("voicebot_outbound_calls_total", "Calls of ours, by what came of ringing.", ("result",))
+        self.messages = Counter("voicebot_text_messages_total", "Of tools, to callers.", ("flow", "result"))
+        self.outbound_refused = Counter("voicebot_outbound_refused_total", "Calls that were not placed.", ("reason",))
         self.ended = Counter("voicebot_calls_ended_total", "Calls reported.", ("flow", "reason", "outcome"))
         self.duration = Histogram("voicebot_call_duration_seconds", "From answer to end.", _CALL_S, ("flow",))
         self.taken_over = Counter("voicebot_calls_taken_over_total", "Calls gone on with here.", ("flow",))

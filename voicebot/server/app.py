@@ -30,12 +30,16 @@ from voicebot.telephony.signatures import SignatureChecker
 
 from .api_token import ApiToken
 from .connections import counted, guard
+from .do_not_call import DoNotCall
 from .gatekeeper import Gatekeeper
 from .instance import new_owner
 from .lifecycle import Calls, ModelAccess, in_background
 from .loop_lag import Change, LoopLag
+from .messenger import Messenger
 from .metrics_routes import MetricsRoutes
 from .observing import Observing
+from .outbound import Outbound
+from .outbound_routes import OutboundRoutes
 from .overflow import Overflow
 from .passing import Passing
 from .proxies import Proxies
@@ -128,6 +132,9 @@ async def create_app(
     worker = DeliveryWorker(store, post, wall, random.random, attempted=observing.delivered)
     audio_format = AudioFormat(settings.codec)
     reporter = Reporter(store, _targets(settings), current, wall, worker.wake, observing.reported)
+    tokens = [one.get_secret_value() for one in settings.twilio_auth_tokens]
+    account = settings.twilio_account_sid
+    rest = TwilioRest(vendor, settings.twilio_api_url, account, tokens[0]) if account else None
     calls = Calls(
         owner=new_owner(settings.instance),
         store=store,
@@ -144,10 +151,8 @@ async def create_app(
         wall=wall,
         observer=observing,
         overloaded=lambda: lag.overloaded,
+        send=Messenger(rest, settings.outbound_allow, observing.outbound_refused).send,
     )
-    tokens = [one.get_secret_value() for one in settings.twilio_auth_tokens]
-    account = settings.twilio_account_sid
-    rest = TwilioRest(vendor, settings.twilio_api_url, account, tokens[0]) if account else None
     watch = Watch(store, calls, reporter, rest, settings.public_url + AFTER_PATH, wall)
     twilio = TwilioRoutes(
         calls=calls,
@@ -167,6 +172,23 @@ async def create_app(
         counts=gatekeeper.counts,
     )
     token = ApiToken(settings.api_token.get_secret_value(), gatekeeper.counts, asyncio.get_running_loop().time)
+    outbound = Outbound(
+        store=store,
+        calls=calls,
+        reporter=reporter,
+        rest=rest,
+        shelf=current,
+        policy=settings.outbound_policy,
+        do_not_call=DoNotCall(settings.do_not_call),
+        numbers=settings.numbers,
+        public_url=settings.public_url,
+        ring_s=settings.outbound_ring_s,
+        wall=wall,
+        line_over=twilio.line_over,
+        refused=observing.outbound_refused,
+        ended=observing.outbound,
+    )
+    placing = OutboundRoutes(outbound=outbound, twilio=twilio, store=store, token=token)
     status = StatusRoutes(calls=calls, store=store, token=token)
     metrics = MetricsRoutes(observing, calls, store, wall, siblings=siblings, token=token)
 
@@ -177,6 +199,7 @@ async def create_app(
                 await running.enter_async_context(siblings.answering(lambda: observing.own_text(calls, store)))
             await running.enter_async_context(in_background(worker.run(), name="delivery"))
             await running.enter_async_context(in_background(watch.run(), name="watch"))
+            await running.enter_async_context(in_background(outbound.run(), name="outbound"))
             await running.enter_async_context(in_background(lag.run(), name="loop lag"))
             if settings.retention_days:
                 erasing = keep_erasing(store, settings.retention_days, wall)
@@ -195,7 +218,7 @@ async def create_app(
     app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[counted, observing.middleware])
     app[CALLS], app[WATCH], app[LOOP_LAG] = calls, watch, lag
     guard(app, gatekeeper)
-    app.add_routes([*twilio.routes(), *status.routes(), *metrics.routes()])
+    app.add_routes([*twilio.routes(), *placing.routes(), *status.routes(), *metrics.routes()])
     app.cleanup_ctx.append(work)
     app.on_shutdown.append(end_calls)
     return app

@@ -9,24 +9,26 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
+from types import MappingProxyType
 from typing import Literal, Protocol
 
 from voicebot.audio.formats import AudioFormat
+from voicebot.call.about import context_of
 from voicebot.call.clips import ClipCache
 from voicebot.call.core import CallCore
 from voicebot.call.entries import CallOpened, Entry
+from voicebot.call.messages import Send
 from voicebot.call.past import Past, read_past
 from voicebot.call.ports import ModelLeg
 from voicebot.call.session import CallSession
 from voicebot.call.statements import clip_keys
 from voicebot.engine.engine import PhaseEngine
 from voicebot.engine.entries import EndedReason
-from voicebot.engine.events import CallContext
 from voicebot.errors import CallTakenError, ModelUnavailableError, StoreError
 from voicebot.flow.loader import FlowShelf, LoadedFlow
 from voicebot.flow.model import Flow
@@ -91,6 +93,7 @@ class Calls:
         wall: Callable[[], datetime],
         observer: CallObserver | None = None,
         overloaded: Callable[[], bool] = lambda: False,
+        send: Send | None = None,
     ) -> None:
         """
         Args:
@@ -100,7 +103,9 @@ class Calls:
             wall: the time of day, aware UTC.
             observer: sees what happens in calls.
             overloaded: whether this process is too late with its calls to take another one.
+            send: sends text messages of calls.
         """
+        self._send = send
         self._observer = observer
         self._store, self._access, self._shelf, self._reporter = store, access, shelf, reporter
         self.owner, self.max_calls, self._wall, self._overloaded = owner, max_calls, wall, overloaded
@@ -165,11 +170,15 @@ class Calls:
 
     # ---- calls that begin or come -----------------------------------------------------------------------------------
 
-    def open(self, record: CallRecord, loaded: LoadedFlow) -> CallSession:
-        """Begin a call: its model is reached, and its opening rendered, while the phone line opens the stream."""
-        opened = CallOpened(
-            loaded.name, loaded.version, loaded.document, record.caller, record.called, record.direction
-        )
+    def open(
+        self, record: CallRecord, loaded: LoadedFlow, variables: Mapping[str, str] = MappingProxyType({})
+    ) -> CallSession:
+        """Begin a call: its model is reached, and its opening rendered, while the phone line opens the stream.
+
+        Args:
+            variables: what the call was placed with.
+        """
+        opened = opened_by(record, loaded, variables)
         return self._begin(record, loaded, opened)
 
     async def resume(self, record: CallRecord) -> CallSession:
@@ -192,7 +201,9 @@ class Calls:
 
     def _begin(self, record: CallRecord, loaded: LoadedFlow, begins: CallOpened | Past) -> CallSession:
         flow, access, past = loaded.flow, self._access, begins if isinstance(begins, Past) else None
-        engine = PhaseEngine(flow, CallContext(record.call_sid, record.caller, record.called, record.started))
+        opened = past.opened if past is not None else begins
+        variables = opened.variables if isinstance(opened, CallOpened) else {}
+        engine = PhaseEngine(flow, context_of(record, variables))
         core = CallCore(
             engine,
             audio_format=access.audio_format,
@@ -215,6 +226,7 @@ class Calls:
             told=self._observer.of_call(record) if self._observer is not None else None,
             stored=partial(self._stored, record, loaded),
             claim_limit_s=CLAIM_LIMIT_S,
+            send=self._send,
         )
         if (before := self._sessions.get(record.call_sid)) is not None:
             before.taken()
@@ -409,6 +421,12 @@ class Calls:
             self._will_not_return(call_sid)
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=END_LIMIT_S)
+
+
+def opened_by(record: CallRecord, loaded: LoadedFlow, variables: Mapping[str, str]) -> CallOpened:
+    """How the journal of a call begins."""
+    told = (record.caller, record.called, record.direction, dict(variables))
+    return CallOpened(loaded.name, loaded.version, loaded.document, *told)
 
 
 @asynccontextmanager

@@ -102,6 +102,14 @@ class Observing:
         """A caller hears a sentence instead of a conversation."""
         self.families.refused.add(reason)
 
+    def outbound_refused(self, reason: str) -> None:
+        """A call that somebody wanted placed may not be, or not now."""
+        self.families.outbound_refused.add(reason)
+
+    def outbound(self, result: str) -> None:
+        """A phone that we rang was answered, or was not."""
+        self.families.outbound.add(result)
+
     def reported(self, report: Mapping[str, Any]) -> None:
         """A call's report was written here."""
         count_end(self.families, report)

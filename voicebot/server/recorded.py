@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from voicebot.call.entries import read_entry
+from voicebot.call.about import context_of
+from voicebot.call.entries import CallOpened, read_entry
 from voicebot.call.replay import Difference, replay
-from voicebot.engine.events import CallContext
 from voicebot.errors import StoreError
 from voicebot.flow.loader import FlowShelf
 from voicebot.store.contract import CallRecord, Store
@@ -65,5 +65,7 @@ async def _verdict(store: Store, shelf: FlowShelf, record: CallRecord) -> Verdic
     if record.flow_name not in shelf.flows:
         return Verdict(record.call_sid, record.flow_name, note="the flow is not loaded")
     journal = [(one.at_ms, read_entry(one.kind, one.body)) for one in await store.journal(record.call_sid)]
-    context = CallContext(record.call_sid, record.caller, record.called, record.started)
+    opened = (entry for _, entry in journal if isinstance(entry, CallOpened))
+    variables = next((entry.variables for entry in opened), {})
+    context = context_of(record, variables)
     return Verdict(record.call_sid, record.flow_name, replay(shelf.get(record.flow_name).flow, context, journal))

@@ -14,11 +14,11 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, get_args
 
+from voicebot.call.about import context_of
 from voicebot.call.entries import CallEnded, CallOpened, read_entry
 from voicebot.delivery.report import fold_report
 from voicebot.engine.engine import PhaseEngine
 from voicebot.engine.entries import EngineEntry
-from voicebot.engine.events import CallContext
 from voicebot.errors import StoreError
 from voicebot.flow.alone import flow_alone
 from voicebot.store.contract import CallRecord, Delivery, Store, StoredEntry
@@ -180,7 +180,7 @@ def known_so_far(record: CallRecord, journal: Sequence[StoredEntry]) -> dict[str
     data: dict[str, Any] = fold_report(record, flow, journal)["data"]
     if not any(isinstance(entry, CallEnded) for _, entry in lines):
         data |= {"ended_at": None, "ended_reason": None}
-    engine = PhaseEngine(flow, CallContext(record.call_sid, record.caller, record.called, record.started))
+    engine = PhaseEngine(flow, context_of(record, opened.variables))
     engine.restore(((at, entry) for at, entry in lines if isinstance(entry, _ENGINE)), 0.0)
     for name, observed in engine.state.observed.items():
         if observed.quote.state == "provisional":

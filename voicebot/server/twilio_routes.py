@@ -293,10 +293,14 @@ class TwilioRoutes:
         form = await self._signed_form(request)
         call_sid = _call_sid(form)
         if form.get("CallStatus") in _ENDED:
-            self._calls.line_over(call_sid)
-            if self._calls.get(call_sid) is None:
-                await self._passing.line_over(call_sid)
+            await self.line_over(call_sid)
         return web.Response(status=204)
+
+    async def line_over(self, call_sid: str) -> None:
+        """The phone line says that a call is over."""
+        self._calls.line_over(call_sid)
+        if self._calls.get(call_sid) is None:
+            await self._passing.line_over(call_sid)
 
     async def stream_status(self, request: web.Request) -> web.Response:
         """The stream's status changed: errors are logged with Twilio's words."""
@@ -341,6 +345,16 @@ class TwilioRoutes:
         await session.over()
         await socket.close()
         return Upgraded()
+
+    # ---- for other routes that Twilio asks --------------------------------------------------------------------------
+
+    async def signed(self, request: web.Request) -> dict[str, str]:
+        """The form of a request, once its signature holds; else the request ends here."""
+        return await self._signed_form(request)
+
+    def connected(self, record: CallRecord) -> web.Response:
+        """Have a call's stream opened, at the instance that has the call."""
+        return self._connect(record)
 
     # ---- common ---------------------------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, Protocol
 
-CallStatus = Literal["ringing", "in-progress", "completed", "busy", "no-answer", "failed"]
+CallStatus = Literal["ringing", "in-progress", "completed", "busy", "no-answer", "failed", "canceled"]
 
 
 class Reachable(Protocol):

@@ -126,12 +126,13 @@ class Carrier:
 
 @dataclass(frozen=True, slots=True)
 class CallForms:
-    """The form fields of everything the carrier posts about one inbound call (Twilio voice request parameters)."""
+    """The form fields of everything the carrier posts about one call (Twilio voice request parameters)."""
 
     account_sid: str
     call_sid: str
     to: str
     from_: str
+    direction: str = "inbound"
 
     def voice(self) -> dict[str, str]:
         """The first request, while the phone rings."""
@@ -152,19 +153,33 @@ class CallForms:
             "ApiVersion": "2010-04-01",
             "CallSid": self.call_sid,
             "CallStatus": status,
-            "Direction": "inbound",
+            "Direction": self.direction,
             "From": self.from_,
             "To": self.to,
             "Caller": self.from_,
             "Called": self.to,
         }
 
-    def ended(self, status: str, duration_s: float, wall: datetime) -> dict[str, str]:
-        """The status callback. An inbound number reports its end alone, so its sequence number is the first."""
+    def progress(self, status: str, number: int, wall: datetime) -> dict[str, str]:
+        """A status callback, the `number`-th of its call."""
         return self.call(status) | {
             "CallbackSource": "call-progress-events",
-            "SequenceNumber": "0",
+            "SequenceNumber": str(number),
             "Timestamp": format_datetime(wall),
+        }
+
+    def detected(self, answered_by: str, took_s: float) -> dict[str, str]:
+        """Who has answered, as found out while the call goes on."""
+        return {
+            "AccountSid": self.account_sid,
+            "CallSid": self.call_sid,
+            "AnsweredBy": answered_by,
+            "MachineDetectionDuration": str(round(took_s * 1000)),
+        }
+
+    def ended(self, status: str, duration_s: float, wall: datetime, number: int = 0) -> dict[str, str]:
+        """The last status callback. An inbound number reports its end alone, so its sequence number is the first."""
+        return self.progress(status, number, wall) | {
             "CallDuration": str(ceil(duration_s)),
             "Duration": str(ceil(duration_s / 60)),
             "SipResponseCode": "200",

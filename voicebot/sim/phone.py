@@ -1,4 +1,4 @@
-"""A telephone and the carrier behind it: places one call to a server, plays its TwiML, and writes down the truth.
+"""A telephone and the carrier behind it: calls a server, or is called, plays its TwiML, and writes down the truth.
 
 It judges a server from outside, by signed HTTP, TwiML, WebSocket messages and mu-law alone, on any event loop: it
 looks at no clock but the loop's, and counts 20 ms frames from the moment the call is placed, so that it never drifts.
@@ -20,6 +20,7 @@ from . import g711
 from .call_book import CallBook, CallStatus
 from .call_log import CallLog
 from .call_result import CallResult
+from .callee import Callee
 from .caller import Conversation, PressKey, PutDown
 from .carrier import Answer, CallForms, Carrier
 from .line import Line, LineFaults, StreamIdentity
@@ -45,6 +46,7 @@ from .timeline import (
     VerbPlayed,
     WebhookAnswered,
 )
+from .twilio_forms import Placed
 from .twiml_player import (
     Connect,
     Dial,
@@ -86,7 +88,7 @@ class DialOutcome:
 
 @dataclass(frozen=True)
 class Phone:
-    """Places one call.
+    """Places one call, or takes one.
 
     Args:
         voice_url: the number's voice webhook as the server knows it, for that is what is signed.
@@ -103,6 +105,8 @@ class Phone:
         wall: aware UTC time, for time stamps alone.
         voice: gives the caller's words as mu-law at 8 kHz.
         on_event: called with every event as soon as it is known; must return quickly.
+        placed: the account's call, if this phone is called and does not call; then its addresses are told and asked.
+        callee: what becomes of such a call.
     """
 
     voice_url: str
@@ -123,6 +127,8 @@ class Phone:
     wall: Callable[[], datetime] = _wall_now
     voice: Callable[[str], bytes] = coded_voice
     on_event: Callable[[Event], None] | None = None
+    placed: Placed | None = None
+    callee: Callee = field(default_factory=Callee)
 
     async def call(self) -> CallResult:
         """Dial, go through with the call, and return when it is over and its last callbacks are answered."""
@@ -143,7 +149,9 @@ class _Call:
         self._handset = Handset(self._loop.time())
         self._person = Person(self._handset, phone.behaviour, self._log.tell, phone.voice)
         self._carrier = Carrier(phone.auth_token, via=phone.via, signature_fault=phone.faults.webhook_signature)
-        self._forms = CallForms(phone.account_sid, phone.call_sid, phone.to, phone.from_)
+        direction = "inbound" if phone.placed is None else "outbound-api"
+        self._forms = CallForms(phone.account_sid, phone.call_sid, phone.to, phone.from_, direction)
+        self._told = 0  # status callbacks of a call that was placed
         self._source = TwimlSource(self._ask, phone.fallback_url)
         self._player = TwimlPlayer()
         self._stream: OpenStream | None = None
@@ -164,7 +172,7 @@ class _Call:
         if self._phone.book is not None:
             self._phone.book.enter(self)
         async with aiohttp.ClientSession() as self._session, asyncio.TaskGroup() as self._tasks:
-            order = await self._ring()
+            order = await (self._ring() if self._phone.placed is None else self._be_rung(self._phone.placed))
             answered_ms = self._now_ms()
             clock = self._tasks.create_task(self._keep_time(), name="the phone's clock")
             while not self._hung_up.is_set():
@@ -203,6 +211,8 @@ class _Call:
         self._recall(parse_twiml(twiml, self._phone.voice_url))
 
     def hang_up(self) -> None:
+        if self._phone.placed is not None and not self._answered:
+            self._status = "canceled"
         self._end("server", "the account's REST API ended the call", of_stream="account")
 
     def _recall(self, wish: Fetch | Document) -> None:
@@ -237,6 +247,39 @@ class _Call:
             self._end("error", str(broken))
             return None
         return self._load(document)
+
+    async def _be_rung(self, placed: Placed) -> Order | None:
+        """The account calls: ring, and ask for a document once somebody has answered."""
+        callee = self._phone.callee
+        for event in ("initiated", "ringing"):
+            await self._tell_progress(placed, event, event)
+        ringing = callee.ringing if callee.ring_s < placed.ring_s else "no-answer"
+        await self._pass(placed.ring_s if ringing == "no-answer" else callee.ring_s)
+        if self._ended is None and ringing != "answered":
+            self._status = ringing
+            self._end("error", f"the phone that was called: {ringing}")
+        if self._ended is not None:  # or the account has taken the call back
+            return None
+        self._answered = True
+        self._tasks.create_task(self._tell_progress(placed, "answered", "in-progress"), name="answered")
+        order = await self._fetch(Fetch(placed.answered_url, placed.answered_method))
+        self._handset.advance(self._loop.time())
+        self._person.answer()
+        if placed.detection_url is not None:
+            self._tasks.create_task(self._tell_answerer(placed.detection_url, callee), name="who answered")
+        return order
+
+    async def _tell_progress(self, placed: Placed, event: str, status: str) -> None:
+        number, self._told = self._told, self._told + 1
+        if placed.progress_url is not None and event in placed.events:
+            await self._ask(placed.progress_url, self._forms.progress(status, number, self._phone.wall()))
+
+    async def _tell_answerer(self, url: str, callee: Callee) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(callee.detected_s):
+                await self._hung_up.wait()
+                return
+        await self._ask(url, self._forms.detected(callee.answered_by, callee.detected_s))
 
     async def _fetch(self, order: Fetch) -> Order | None:
         """Ask for a document, and wait for it unless the account has another wish meanwhile."""
@@ -486,6 +529,10 @@ class _Call:
         return self._ended
 
     async def _post_end(self, duration_s: float) -> None:
+        placed = self._phone.placed
+        if placed is not None and placed.progress_url is not None and "completed" in placed.events:
+            form = self._forms.ended(self._status, duration_s, self._phone.wall(), self._told)
+            await self._ask(placed.progress_url, form)
         if self._phone.status_url:
             await self._ask(self._phone.status_url, self._forms.ended(self._status, duration_s, self._phone.wall()))
 

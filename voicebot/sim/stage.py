@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import json
 import tempfile
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
 from aiohttp import web
@@ -26,7 +27,9 @@ from voicebot.store.opening import open_store
 
 from .account import ACCOUNT_SID, AUTH_TOKEN, STREAM_SECRET, WEBHOOK_SECRET
 from .brain import Brain
+from .call_book import CallBook
 from .call_result import CallResult
+from .callee import Callee
 from .clock import VirtualLoop, wall_clock
 from .crm import CrmAnswer, CrmSink, Received
 from .line import LineFaults
@@ -36,11 +39,15 @@ from .realtime_quirks import Quirks, Timing
 from .realtime_server import API_KEY, RealtimeServer
 from .realtime_session import RealtimeSession
 from .scenario import Scenario
+from .switchboard import Switchboard
 from .table_caller import PatientCaller
 from .timeline import VerbPlayed
+from .twilio_rest import TwilioRest
 from .verdict import VIRTUAL_START, misheard, report_problems
 
 REPORT_LIMIT_S = 30.0
+OWN_NUMBERS = ("+15550100000",)
+_NOBODY: Mapping[str, Callee | Sequence[Callee]] = MappingProxyType({})
 _VIRTUAL_PORT = 8080
 
 
@@ -53,6 +60,9 @@ class Stage:
     crm: CrmSink
     store_address: str
     wall: Callable[[], datetime]
+    book: CallBook
+    vendor: TwilioRest
+    switchboard: Switchboard
 
     def phone(
         self,
@@ -75,6 +85,7 @@ class Stage:
             dial=dial,
             wall=self.wall,
             voice=voice,
+            book=self.book,
         )
 
     @asynccontextmanager
@@ -100,6 +111,7 @@ async def stage(
     settings: dict[str, object] | None = None,
     tracing: Tracing | None = None,
     crm_answers: Sequence[CrmAnswer] = (),
+    callees: Mapping[str, Callee | Sequence[Callee]] = _NOBODY,
 ) -> AsyncIterator[Stage]:
     """Start the twins and the product's server; stop them in order.
 
@@ -109,6 +121,7 @@ async def stage(
         settings: variables that go before the stage's own, as for `--live`.
         tracing: where the server's spans go.
         crm_answers: for the first requests of the CRM, in order.
+        callees: whom the server may call.
     """
     loop = asyncio.get_running_loop()
     virtual = isinstance(loop, VirtualLoop)
@@ -118,6 +131,8 @@ async def stage(
         async with (
             RealtimeServer(brain_factory, timing=timing, quirks=quirks, shuffle=shuffle, wall=wall) as model,
             CrmSink(WEBHOOK_SECRET, answers=crm_answers, wall=wall) as crm,
+            Switchboard(callees, wall=wall, book=(book := CallBook())) as switchboard,
+            TwilioRest(ACCOUNT_SID, AUTH_TOKEN, book, numbers=OWN_NUMBERS, place=switchboard.ring) as vendor,
         ):
             site_port = _VIRTUAL_PORT if virtual else _free_port()
             public_url = f"http://127.0.0.1:{site_port}"
@@ -127,6 +142,7 @@ async def stage(
                 "VOICEBOT_MODEL": "gpt-realtime-2.1",
                 "TWILIO_ACCOUNT_SID": ACCOUNT_SID,
                 "TWILIO_AUTH_TOKEN": AUTH_TOKEN,
+                "TWILIO_API_URL": vendor.url,
                 "VOICEBOT_PUBLIC_URL": public_url,
                 "VOICEBOT_STORE": store_address,
                 "VOICEBOT_NUMBERS": "",
@@ -149,7 +165,7 @@ async def stage(
             await runner.setup()
             try:
                 await web.TCPSite(runner, "127.0.0.1", site_port).start()
-                yield Stage(public_url, model, crm, store_address, wall)
+                yield Stage(public_url, model, crm, store_address, wall, book, vendor, switchboard)
             finally:
                 await runner.cleanup()
 

@@ -14,6 +14,7 @@ from datetime import timedelta
 from functools import partial
 
 from voicebot.audio.formats import AudioFormat
+from voicebot.call.about import context_of
 from voicebot.call.clips import ClipCache
 from voicebot.call.core import CallCore, Effect, Event, Finish, Journal, LetGo, ReconnectModel, SayWanted, StartTool
 from voicebot.call.entries import CallEnded, CallOpened, Entry
@@ -30,7 +31,6 @@ from voicebot.call.ports import (
     SendMark,
 )
 from voicebot.engine.engine import PhaseEngine
-from voicebot.engine.events import CallContext
 from voicebot.flow.loader import LoadedFlow
 from voicebot.flow.tools import Tool
 from voicebot.store.contract import CallRecord
@@ -80,7 +80,7 @@ class TableCall:
         self.journal: list[tuple[int, Entry]] = []
         self.problems: list[str] = []
         self._loaded, self._caller, self._record, self._chance = loaded, caller, record, chance
-        engine = PhaseEngine(loaded.flow, CallContext(record.call_sid, record.caller, record.called, record.started))
+        engine = PhaseEngine(loaded.flow, context_of(record))
         self._core = CallCore(engine, audio_format=AudioFormat.PCMU_8K, clips=ClipCache(), model=MODEL)
         self._tools = {name: thing for name, thing in loaded.functions.items() if isinstance(thing, Tool)}
         self._due = math.inf  # the core's deadline

@@ -325,6 +325,25 @@ class Store(Outbox, Protocol):
         """Keep such audio for all instances; a store may forget those not used for a month."""
         ...
 
+    # ---- notes ------------------------------------------------------------------------------------------------------
+
+    async def note(self, key: str) -> str | None:
+        """A note that instances leave each other: what is to happen, and belongs to no call yet."""
+        ...
+
+    async def put_note(self, key: str, body: str | None, *, instead_of: str | None) -> bool:
+        """Let `body` stand in the place of `instead_of`, safe from a crash of the machine; None is no note.
+
+        Returns:
+            False, with nothing changed, if something else stands there. A note that is `body` already counts as done,
+            so that the write may be repeated: who must know whether it was theirs makes the body their own.
+        """
+        ...
+
+    async def notes(self, prefix: str) -> dict[str, str]:
+        """Every note whose key begins so, by key."""
+        ...
+
     # ---- retention ------------------------------------------------------------------------------------------------
 
     async def erase(self, call_sid: str) -> bool:

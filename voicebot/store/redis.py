@@ -270,6 +270,21 @@ class RedisStore:
     async def keep_clip(self, key: str, payload: bytes) -> None:
         await self._write(("SET", key_of("clip", key), payload, "EX", CLIP_S))
 
+    # ---- notes ----------------------------------------------------------------------------------------------------
+
+    async def note(self, key: str) -> str | None:
+        reply = await self._read(("HGET", key_of("notes"), key))
+        return None if reply is None else text(reply)
+
+    async def put_note(self, key: str, body: str | None, *, instead_of: str | None) -> bool:
+        command = operation("put_note", key, *_given(body), *_given(instead_of))
+        return number(await self._write_safely(command)) == 1
+
+    async def notes(self, prefix: str) -> dict[str, str]:
+        reply = texts(await self._read(("HGETALL", key_of("notes"))))
+        found = dict(zip(reply[::2], reply[1::2], strict=True))
+        return {key: body for key, body in found.items() if key.startswith(prefix)}
+
     # ---- retention ------------------------------------------------------------------------------------------------
 
     async def erase(self, call_sid: str) -> bool:
@@ -364,6 +379,10 @@ class RedisStore:
     def _check_open(self) -> None:
         if self._closed.is_set():
             raise StoreError(f"{self._address}: the store is closed")
+
+
+def _given(value: str | None) -> tuple[str, str]:
+    return ("0", "") if value is None else ("1", value)
 
 
 def _request() -> str:

@@ -16,7 +16,7 @@ from typing import Self, TypeVar
 from voicebot.errors import StoreError
 from voicebot.log_events import named
 
-from . import sqlite_calls, sqlite_clips, sqlite_erasure, sqlite_outbox
+from . import sqlite_calls, sqlite_clips, sqlite_erasure, sqlite_notes, sqlite_outbox
 from .contract import Backlog, CallRecord, Delivery, DeliveryState, NewDelivery, StoredEntry
 from .sqlite_file import connect, create, empty_log, store_error
 from .sqlite_watch import JournalWatch
@@ -229,6 +229,17 @@ class SqliteStore:
 
     async def keep_clip(self, key: str, payload: bytes) -> None:
         await self._write(partial(sqlite_clips.keep_clip, key=key, payload=payload))
+
+    # ---- notes ----------------------------------------------------------------------------------------------------
+
+    async def note(self, key: str) -> str | None:
+        return await self._read(partial(sqlite_notes.find_note, key=key))
+
+    async def put_note(self, key: str, body: str | None, *, instead_of: str | None) -> bool:
+        return await self._write(partial(sqlite_notes.put_note, key=key, body=body, instead_of=instead_of))
+
+    async def notes(self, prefix: str) -> dict[str, str]:
+        return await self._read(partial(sqlite_notes.list_notes, prefix=prefix))
 
     # ---- retention ------------------------------------------------------------------------------------------------
 

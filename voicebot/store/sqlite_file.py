@@ -60,6 +60,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX clips_by_use ON clips (used_day, key, bytes)",
     ),
     ("CREATE INDEX outbox_waiting ON outbox (state, created_us) WHERE state <> 'delivered'",),
+    ("CREATE TABLE notes (key TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID",),
 )
 
 # By primary result code (https://www.sqlite.org/rescode.html).

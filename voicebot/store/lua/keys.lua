@@ -24,7 +24,7 @@
 --   hosts                  zset     hosts that have any, by when the first one is due
 --   disabled_urls          zset     receivers that are gone, by since when
 --   held:URL               set      their rows
--- And `clip:KEY` (strings that lapse), `schema`, `written` (what is written to see
+-- And `notes` (hash, by the notes' keys), `clip:KEY` (strings that lapse), `schema`, `written` (what is written to see
 -- whether it can be).
 
 local PREFIX = 'voicebot:'

@@ -1,0 +1,183 @@
+"""Calls to be placed, for whoever holds the token; and what Twilio asks and tells of them."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from voicebot.errors import FlowError, OutboundRefusedError, StoreError, UnknownFlowError
+from voicebot.log_events import named
+from voicebot.observe.context import work_for
+from voicebot.store.contract import Store
+from voicebot.telephony import twiml
+
+from .api_token import ApiToken
+from .orders import Order, order_id_of
+from .outbound import ANSWERED_PATH, DETECTED_PATH, PROGRESS_PATH, Outbound, Wanted, answerer_of
+from .twilio_routes import TwilioRoutes
+
+log = logging.getLogger(__name__)
+
+MOST_VARIABLES = 30
+LONGEST_KEY = 200  # characters
+_ORDER_ID = re.compile(r"CO[0-9a-f]{32}")
+_CALL_SID = re.compile(r"CA[0-9a-f]{32}")
+_STATUS: Mapping[str, int] = {
+    "number": 422,
+    "no_number": 422,
+    "key_used": 409,
+    "line_busy": 409,
+    "rate": 429,
+    "no_account": 503,
+    "no_place": 503,
+}  # whatever else is refused: 403
+
+
+class CallBody(BaseModel):
+    """The body of `POST /calls`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    to: str
+    flow: str
+    variables: dict[
+        Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")],
+        Annotated[str, StringConstraints(max_length=500, pattern=r"^[^\x00-\x1f\x7f]*$")],
+    ] = Field(default_factory=dict, max_length=MOST_VARIABLES)
+    from_: Annotated[str, StringConstraints(pattern=r"^\+[1-9][0-9]{6,14}$")] | None = Field(None, alias="from")
+
+
+class OutboundRoutes:
+    """The handlers of `POST /calls` and what comes of it."""
+
+    def __init__(self, *, outbound: Outbound, twilio: TwilioRoutes, store: Store, token: ApiToken) -> None:
+        self._outbound, self._twilio, self._store, self._token = outbound, twilio, store, token
+
+    def routes(self) -> list[web.RouteDef]:
+        """One line per route."""
+        return [
+            web.post("/calls", self.place),
+            web.get("/calls/placed/{order_id}", self.show),
+            web.post(ANSWERED_PATH, self.answered),
+            web.post(PROGRESS_PATH, self.progressed),
+            web.post(DETECTED_PATH, self.detected),
+        ]
+
+    # ---- for whoever holds the token --------------------------------------------------------------------------------
+
+    async def place(self, request: web.Request) -> web.Response:
+        """Have a number called. An `Idempotency-Key` header gives the same call again, however often it is sent."""
+        self._token.check(request)
+        key = request.headers.get("Idempotency-Key")
+        if key is not None and not 1 <= len(key) <= LONGEST_KEY:
+            raise web.HTTPBadRequest(text=f"an Idempotency-Key has 1 to {LONGEST_KEY} characters")
+        try:
+            text = await request.text()
+            body = CallBody.model_validate_json(text)
+        except (ValidationError, UnicodeDecodeError) as exc:
+            problems = exc.errors() if isinstance(exc, ValidationError) else [{"loc": (), "msg": "no UTF-8"}]
+            told = "; ".join(f"{'.'.join(map(str, one['loc'])) or 'body'}: {one['msg']}" for one in problems[:5])
+            raise web.HTTPBadRequest(text=told) from exc
+        asked = json.dumps([body.to, body.flow, body.variables, body.from_], sort_keys=True)
+        wanted = Wanted(order_id_of(key), body.to, body.flow, body.variables, body.from_, order_id_of(asked))
+        try:
+            order = await self._outbound.order(wanted)
+        except OutboundRefusedError as exc:
+            status = _STATUS.get(exc.reason, 403)
+            again = {"Retry-After": "60"} if status in (429, 503) else None
+            return web.json_response({"refused": exc.reason, "problem": exc.problem}, status=status, headers=again)
+        except UnknownFlowError as exc:
+            return web.json_response({"refused": "flow", "problem": str(exc)}, status=404)
+        except StoreError as exc:
+            log.error("a call is not ordered: %s", exc, extra=named("store_order_not_written"))
+            raise web.HTTPServiceUnavailable(text="the store does not answer; try again") from exc
+        failed = order.state == "ended" and order.ended_reason == "failed" and order.call_sid == order.order_id
+        return web.json_response(await self._shown(order), status=502 if failed else 201)
+
+    async def show(self, request: web.Request) -> web.Response:
+        """What has come of a call that was placed."""
+        self._token.check(request)
+        order_id = request.match_info["order_id"]
+        try:
+            order = await self._outbound.find(order_id) if _ORDER_ID.fullmatch(order_id) else None
+            if order is None:
+                raise web.HTTPNotFound(text="no such call was placed, or it ended more than a day ago")
+            return web.json_response(await self._shown(order))
+        except StoreError as exc:
+            raise web.HTTPServiceUnavailable(text="the store does not answer; try again") from exc
+
+    async def _shown(self, order: Order) -> dict[str, Any]:
+        """An order in JSON form; `ended_reason` and `outcome` come from the report, as soon as it is there."""
+        report = await self._store.report(order.call_sid) if order.call_sid is not None else None
+        told = json.loads(report)["data"] if report is not None else {}
+        over = order.state == "ended" and (order.ended_reason is not None or bool(told))
+        return {
+            "id": order.order_id,
+            "state": order.state if order.state != "ended" or over else "answered",
+            "tries": order.tries,
+            "call_sid": order.call_sid,
+            "next_try_at": order.due.isoformat() if order.due is not None else None,
+            "ended_reason": told.get("ended_reason", order.ended_reason),
+            "outcome": told.get("outcome"),
+            "answered_by": told.get("answered_by", order.answered_by),
+        }
+
+    # ---- for Twilio -------------------------------------------------------------------------------------------------
+
+    async def answered(self, request: web.Request) -> web.Response:
+        """A call of ours was answered: begin the conversation."""
+        form = await self._twilio.signed(request)
+        order_id, number = _order(request)
+        try:
+            record = await self._outbound.answered(order_id, number, _call_sid(form))
+        except (StoreError, FlowError) as exc:
+            log.error("an answered call cannot begin: %s", exc, extra=named("request_failed"))
+            record = None
+        if record is None:
+            return web.Response(text=twiml.hang_up(), content_type="text/xml")
+        return self._twilio.connected(record)
+
+    async def progressed(self, request: web.Request) -> web.Response:
+        """A call of ours rings, was answered, or is over."""
+        form = await self._twilio.signed(request)
+        order_id, number = _order(request)
+        try:
+            await self._outbound.progressed(order_id, number, _call_sid(form), form.get("CallStatus", ""))
+        except StoreError as exc:
+            log.error("what came of a call is not kept: %s", exc, extra=named("store_order_not_written"))
+            raise web.HTTPServiceUnavailable(text="the store does not answer") from exc
+        return web.Response(status=204)
+
+    async def detected(self, request: web.Request) -> web.Response:
+        """A human being has answered, or a machine."""
+        form = await self._twilio.signed(request)
+        (order_id, _), answerer = _order(request), answerer_of(form)
+        if answerer is not None:
+            try:
+                await self._outbound.detected(order_id, _call_sid(form), answerer)
+            except StoreError as exc:
+                log.error("who has answered is not kept: %s", exc, extra=named("store_order_not_written"))
+                raise web.HTTPServiceUnavailable(text="the store does not answer") from exc
+        return web.Response(status=204)
+
+
+def _order(request: web.Request) -> tuple[str, int]:
+    """The order that an address of ours names, and which call of it."""
+    order_id, number = request.query.get("order", ""), request.query.get("try", "")
+    if not _ORDER_ID.fullmatch(order_id) or not re.fullmatch(r"[1-9][0-9]?", number):
+        raise web.HTTPBadRequest(text="order or try is missing or malformed")
+    return order_id, int(number)
+
+
+def _call_sid(form: Mapping[str, str]) -> str:
+    call_sid = form.get("CallSid", "")
+    if not _CALL_SID.fullmatch(call_sid):
+        raise web.HTTPBadRequest(text="CallSid is missing or malformed")
+    work_for(call_sid)
+    return call_sid
