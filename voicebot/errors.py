@@ -15,6 +15,7 @@ VoicebotError
 ├── StoreError                 the store did not answer or is damaged: degrade, keep the calls
 │   ├── CallTakenError         another instance has the call: let go of it, and write nothing more of it
 │   └── JournalError           a call's journal is damaged or fits no flow: report what is known without it
+├── RecordingError             a recording is not here, damaged, or sealed with another key: say so, play no part of it
 ├── TwilioError                Twilio's REST API did not do it: `retryable` says whether to try again
 ├── DeliveryError              a receiver did not take the report: `disable` says whether it is gone for good
 └── ScenarioError              a rehearsed call did not go as its scenario says
@@ -131,6 +132,10 @@ class CallTakenError(StoreError):
 
 class JournalError(StoreError):
     """A call's journal cannot be read as one, or is not of a call with its flow."""
+
+
+class RecordingError(VoicebotError):
+    """A recording cannot be had as it was made."""
 
 
 class TwilioError(VoicebotError):

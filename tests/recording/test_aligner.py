@@ -5,11 +5,12 @@ from __future__ import annotations
 import heapq
 import json
 from base64 import b64decode
-from itertools import count, groupby
+from itertools import count
 from random import Random
 
 import pytest
 
+from tests.recording.alignment import FRAME_MS, elsewhere, shifts_ms
 from voicebot.call.playback import MARK_EVERY_MS
 from voicebot.recording.aligner import FRAME, PER_MS, Aligner
 from voicebot.sim.line import Line, LineFaults, StreamIdentity
@@ -19,8 +20,6 @@ from voicebot.telephony.media_streams import clear_message, mark_message, media_
 STREAM = "MZ00000000000000000000000000000001"
 SILENCE = b"\xff"
 TICK_S = 0.005
-FRAME_MS = 20
-FAR = 500 * PER_MS  # where audio is looked for
 ROUND_TRIP_S = 0.35  # at most; nobody cuts in twice within it
 
 
@@ -99,7 +98,7 @@ def noise(random: Random, ms: float) -> bytes:
 
 
 def converse(wire: Wire, utterances: int) -> None:
-    """The bot speaks as it does: marked, sent at once or as it comes, now and then dry, or cut; the caller speaks too."""
+    """The bot speaks: sent at once or as it comes, now and then dry, or cut; the caller speaks meanwhile."""
     random = wire.random
     for _ in range(utterances):
         wire.handset.say(noise(random, random.uniform(100, 900)))
@@ -127,33 +126,14 @@ def utter(wire: Wire, lengths_ms: list[float]) -> None:
     wire.mark()
 
 
-def of_another_place(kept: bytes, true: bytes) -> list[tuple[float, int]]:
-    """What of the truth lies elsewhere in what was kept: shift (infinity: nowhere) and milliseconds.
-
-    A frame is allowed, as a shift and as what is missing in one place.
-    """
-    found = [(shift, len(list(run))) for shift, run in groupby(shifts_ms(kept, true))]
-    return [(shift, bits) for shift, bits in found if abs(shift) > FRAME_MS and bits > FRAME_MS]
-
-
-def shifts_ms(kept: bytes, true: bytes) -> list[float]:
-    """How much later than truly each millisecond of audio lies in what was kept; infinity for what is not there."""
-    found = []
-    for at in range(0, len(true) - PER_MS, PER_MS):
-        if SILENCE in (bit := true[at : at + PER_MS]):
-            continue
-        near = kept[max(0, at - FAR) : at + FAR].find(bit)
-        found.append(float("inf") if near < 0 else (near - min(at, FAR)) / PER_MS)
-    return found
-
-
 @pytest.mark.parametrize("delay_ms", [(0, 0), (20, 20), (150, 150), (150, 20), (20, 150)], ids=str)
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", range(6))
 def test_time_line_is_what_the_phone_played(delay_ms: tuple[float, float], seed: int) -> None:
     wire = Wire(seed, delay_ms=delay_ms)
     converse(wire, 12)
     left, right = wire.sides()
     spoken, heard = wire.truth
     assert left == spoken[: len(left)]
-    assert of_another_place(right, heard) == []
-    assert of_another_place(heard, right) == []
+    for kept, true in ((right, heard), (heard, right)):
+        # A frame may be missing where the line was cut; one that runs dry twice in a row may lie two frames off.
+        assert elsewhere(shifts_ms(kept, true), allowed_ms=2 * FRAME_MS, run=FRAME_MS) == []

@@ -8,6 +8,7 @@ from .json_types import PhoneNumber
 from .model import After, Analysis, AskAgain, Flow, HangUp, Key, Limits, Phase, PhaseLimits, Report, Rule, Say, To
 from .observations import Observations, ask, computed
 from .receivers import Receiver
+from .recording import Recording
 from .tools import ToolContext, tool
 from .ways_out import Transfer, Voicemail
 
@@ -26,6 +27,7 @@ __all__ = [
     "PhaseLimits",
     "PhoneNumber",
     "Receiver",
+    "Recording",
     "Report",
     "Rule",
     "Say",

@@ -33,6 +33,7 @@ from .handlers import Handler
 from .lengths import Seconds
 from .observations import Observations, ObservationSpec, read_observations, specs_of
 from .receivers import Receiver
+from .recording import Recording
 from .source import place_of, remember_place
 from .tools import Once, Tool, Unverified, readable
 from .ways_out import Transfer, Voicemail, WayOut
@@ -414,6 +415,7 @@ class Flow:
         apology: exact last words when the call cannot go on because something of ours failed.
         fallback: where the phone line takes the caller then, one way after the other until somebody was reached or a
             message was left. With none, the call ends.
+        record: record the calls.
     """
 
     _: KW_ONLY
@@ -434,6 +436,7 @@ class Flow:
     handlers: tuple[HandlerName, ...] = ()
     apology: Annotated[Say | None, BeforeValidator(_opening)] = None
     fallback: tuple[Transfer | Voicemail, ...] = ()
+    record: Recording | None = None
     report: Report = Report()
 
     def __post_init__(self) -> None:
@@ -467,6 +470,7 @@ class Flow:
             handlers: Iterable[Handler] = (),
             apology: Say | str | None = None,
             fallback: Iterable[WayOut] = (),
+            record: Recording | None = None,
             report: Report = ...,
         ) -> None: ...
 

@@ -4,15 +4,17 @@ Theory of operation. Positions are samples of the line's own clock: that of the 
 where each lies. What is missing between two of them was lost, and is silence.
 
 Our audio is sent faster than it is played, over a network that takes its time. Where the line played it, its echoes of
-our marks tell, since frames and echoes come in order in one socket: an echo that comes after the frame that ended at
-`p` was sent when the line stood at `p`, whatever the network's delay was. The line plays whole frames, on the borders
-of the caller's, so an echo comes at the first border at which the audio before the mark is over.
+marks tell, since frames and echoes come in order in one socket: an echo that comes after the frame that ended at `p`
+was sent when the line stood at `p`, whatever the network's delay was. The line plays whole frames, on the borders of
+the caller's. So
 
-Audio up to a mark is laid down when the mark comes back: after what was laid down before, without a gap if the echo
-came no later than that allows; else the line had run dry, and the gap goes before the piece that was sent latest for
-its place. So an error lasts no longer than one frame. An echo that comes sooner than its audio can have been played was
-flushed by a `clear`. A mark of our own follows each `clear`, and its echo says where the line stopped: at the end of the
-frame that was in the caller's ear.
+* an echo at `p` while the line has nothing to play says that what comes next begins with the frame after `p`. The
+  ledger sends a mark before each utterance; where the line may have run dry within one, a mark of our own goes first;
+* what is sent while the line plays follows without a gap;
+* an echo that comes a frame or more later than all that says that the line ran dry unseen. The gap then lies before the
+  piece that was sent latest for its place;
+* after a `clear` goes a mark of our own. Its echo says where the line stopped, at the end of the frame in the caller's
+  ear. Echoes that come before it, and sooner than their audio can have been played, were flushed.
 
 Held is only what may still change: our audio that was sent and not yet played, and of the caller's what lies beside it.
 """
@@ -109,8 +111,10 @@ class Aligner:
         if not self._begun:
             self._begun = True
             self._base = self._origin = self._came_to = self._laid_to = self._free_from = begins
-            for sent in (*self._unplayed(), *self._stretches):
-                sent.sent_at = begins
+            for piece in self._unplayed():
+                piece.sent_at = begins
+            for stretch in self._stretches:
+                stretch.sent_at = begins
         ahead = begins - self._came_to
         if abs(ahead) <= NEAR or ahead > LONGEST_GAP:
             begins = self._came_to

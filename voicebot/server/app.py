@@ -39,6 +39,7 @@ from .observing import Observing
 from .overflow import Overflow
 from .passing import Passing
 from .proxies import Proxies
+from .recording import Recordings, recordings_folder
 from .reporting import Reporter
 from .retention import keep_erasing
 from .siblings import Siblings
@@ -128,6 +129,8 @@ async def create_app(
     worker = DeliveryWorker(store, post, wall, random.random, attempted=observing.delivered)
     audio_format = AudioFormat(settings.codec)
     reporter = Reporter(store, _targets(settings), current, wall, worker.wake, observing.reported)
+    folder = recordings_folder(settings.data_folder, settings.recording_keys)
+    recordings = Recordings(settings.record, folder)
     calls = Calls(
         owner=new_owner(settings.instance),
         store=store,
@@ -144,6 +147,7 @@ async def create_app(
         wall=wall,
         observer=observing,
         overloaded=lambda: lag.overloaded,
+        recordings=recordings,
     )
     tokens = [one.get_secret_value() for one in settings.twilio_auth_tokens]
     account = settings.twilio_account_sid
@@ -178,8 +182,10 @@ async def create_app(
             await running.enter_async_context(in_background(worker.run(), name="delivery"))
             await running.enter_async_context(in_background(watch.run(), name="watch"))
             await running.enter_async_context(in_background(lag.run(), name="loop lag"))
+            sweeping = recordings.keep_sweeping(store)
+            await running.enter_async_context(in_background(sweeping, name="recordings"))
             if settings.retention_days:
-                erasing = keep_erasing(store, settings.retention_days, wall)
+                erasing = keep_erasing(store, settings.retention_days, wall, recordings=folder)
                 await running.enter_async_context(in_background(erasing, name="retention"))
             yield
         await watch.retire()

@@ -38,6 +38,7 @@ from voicebot.realtime.leg import connect
 from voicebot.realtime.session import SessionConfig
 from voicebot.store.contract import CallRecord, Store, StoredEntry
 
+from .recording import Recordings
 from .reporting import Reporter
 from .revival import revive
 
@@ -91,6 +92,7 @@ class Calls:
         wall: Callable[[], datetime],
         observer: CallObserver | None = None,
         overloaded: Callable[[], bool] = lambda: False,
+        recordings: Recordings | None = None,
     ) -> None:
         """
         Args:
@@ -100,7 +102,9 @@ class Calls:
             wall: the time of day, aware UTC.
             observer: sees what happens in calls.
             overloaded: whether this process is too late with its calls to take another one.
+            recordings: who records calls; without it, none is recorded.
         """
+        self._recordings = recordings
         self._observer = observer
         self._store, self._access, self._shelf, self._reporter = store, access, shelf, reporter
         self.owner, self.max_calls, self._wall, self._overloaded = owner, max_calls, wall, overloaded
@@ -214,6 +218,7 @@ class Calls:
             jitter=random.random,
             told=self._observer.of_call(record) if self._observer is not None else None,
             stored=partial(self._stored, record, loaded),
+            recording=self._recordings.of_call(record.call_sid, flow, past) if self._recordings is not None else None,
             claim_limit_s=CLAIM_LIMIT_S,
         )
         if (before := self._sessions.get(record.call_sid)) is not None:
