@@ -46,7 +46,7 @@ def _cut_off(study: Study) -> Iterator[Flaw]:
 
 
 RULES = (
-    LintRule("F060", "error", "calls are recorded without a word about whether callers are told", _untold),
-    LintRule("F061", "error", "a recording hangs on a statement, a rule or a tool that is none", _names),
-    LintRule("F062", "warning", "a caller may miss that the call is recorded", _cut_off),
+    LintRule("F037", "error", "calls are recorded without a word about whether callers are told", _untold),
+    LintRule("F038", "error", "a recording hangs on a statement, a rule or a tool that is none", _names),
+    LintRule("F039", "warning", "a caller may miss that the call is recorded", _cut_off),
 )
