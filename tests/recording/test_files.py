@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import os
-import wave
+import subprocess
+import sys
+import time
 from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
@@ -56,10 +58,8 @@ def test_header_is_that_of_mulaw() -> None:
     assert int.from_bytes(made[-4:], "little") == 16_000
 
 
-def test_plain_recording_reads_as_wav(tmp_path: Path) -> None:
+def test_plain_recording_is_a_wav(tmp_path: Path) -> None:
     write(RecordingFolder(tmp_path))
-    with pytest.raises(wave.Error, match="unknown format: 7"), path_of(tmp_path).open("rb") as file:
-        wave.open(file)  # the standard library knows PCM alone, and has read the header up to there
     content = path_of(tmp_path).read_bytes()
     assert content == wav.header(80_000) + b"".join(SECONDS)
     assert path_of(tmp_path).stat().st_mode & 0o777 == 0o600
@@ -99,6 +99,39 @@ def test_cut_file_is_played_up_to_where_it_is_whole(folder: RecordingFolder, tmp
     os.truncate(path_of(tmp_path), path_of(tmp_path).stat().st_size - lost)
     left, whole = played(folder), b"".join(SECONDS)
     assert whole.startswith(left) and len(whole) - len(left) <= lost + 16_000
+    file = folder.go_on(ID)
+    file.append(b"\x11\x12")
+    file.close()
+    assert played(folder) == left + b"\x11\x12"
+
+
+_WRITES_ON = """
+import sys, time
+from pathlib import Path
+from voicebot.recording.files import RecordingFolder
+file = RecordingFolder(Path(sys.argv[1]), [bytes.fromhex(one) for one in sys.argv[3:]]).create(sys.argv[2])
+while True:
+    file.append(bytes([0x12]) * 16_000)
+    time.sleep(0.001)
+"""
+
+
+@pytest.mark.parametrize("keys", [[], [KEY]], ids=["plain", "sealed"])
+def test_recording_outlives_its_process(tmp_path: Path, keys: list[bytes]) -> None:
+    process = subprocess.Popen([sys.executable, "-c", _WRITES_ON, str(tmp_path), ID, *(key.hex() for key in keys)])
+    try:
+        give_up_at = time.monotonic() + 30.0
+        while not any(path.stat().st_size > 200_000 for path in tmp_path.iterdir()) and time.monotonic() < give_up_at:
+            time.sleep(0.01)
+    finally:
+        process.kill()
+        process.wait()
+    folder = RecordingFolder(tmp_path, keys)
+    left = played(folder)
+    assert len(left) >= 160_000 and set(left) == {0x12}
+    if not keys:  # its header tells no more than there is, and no second less
+        told = int.from_bytes(path_of(tmp_path).read_bytes()[54:58], "little")
+        assert len(left) - 16_000 <= told <= len(left)
     file = folder.go_on(ID)
     file.append(b"\x11\x12")
     file.close()

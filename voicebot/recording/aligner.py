@@ -29,8 +29,9 @@ from voicebot.audio.g711 import SILENCE
 PER_MS = 8  # samples of a side
 FRAME = 20 * PER_MS
 NEAR = 10 * PER_MS  # a frame whose stamp is no further off follows the one before it
-LONGEST_GAP = 600_000 * PER_MS  # of a time stamp that jumps; further, it is not believed
+LONGEST_GAP = 60_000 * PER_MS  # of a time stamp that jumps; further, it is not believed
 LOST = 3_000 * PER_MS  # after which an echo that is due is taken for lost
+LOOK_EVERY = 500 * PER_MS  # whether one is lost
 
 
 @dataclass(slots=True)
@@ -100,6 +101,7 @@ class Aligner:
         self._stretches: deque[_Stretch] = deque()
         self._played_by = 0  # when all that was sent can have been played at the earliest
         self._marked_at: int | None = None  # where the line stood when the last mark was sent
+        self._look_from = 0
         self._count = 0
         self._own_marks: set[str] = set()
 
@@ -120,8 +122,10 @@ class Aligner:
             begins = self._came_to
         self._left.put(begins - self._base, payload)
         self._came_to = max(self._came_to, begins + len(payload))
-        if self._open or self._stretches:
-            self._give_up_what_is_overdue()
+        if self._came_to >= self._look_from:
+            self._look_from = self._came_to + LOOK_EVERY
+            if self._open or self._stretches:
+                self._give_up_what_is_overdue()
 
     # ---- our side -------------------------------------------------------------------------------------------------
 
@@ -225,21 +229,18 @@ class Aligner:
         return self._border_before(position) + FRAME
 
     def _lay_until(self, pieces: list[_Piece], position: int) -> None:
-        """These were over at `position`, or up to a frame before it."""
-        size = sum(len(piece.payload) for piece in pieces)
+        """The last of these was over at `position`, or up to a frame before it."""
         if position - self._end_of(pieces) < FRAME:
             self._lay_in_turn(pieces, position)
             return
-        late = position - (self._laid_to + size) >= FRAME
-        first = self._latest_for_its_place(pieces) if late else len(pieces)
-        size -= (rest := sum(len(piece.payload) for piece in pieces[first:]))
-        ends = max(self._laid_to + size, self._border_before(position - rest))
-        for piece in pieces[:first]:
-            begins = self._begin_of(piece, self._laid_to, self._way) if late else self._laid_to
-            self._lay(piece.payload, min(begins, ends - size))
+        first = self._latest_for_its_place(pieces)
+        before, size = pieces[:first], sum(len(piece.payload) for piece in pieces[:first])
+        rest = b"".join(piece.payload for piece in pieces[first:])
+        begins_last = max(self._laid_to + size, self._border_before(position - len(rest)))
+        for piece in before:
+            self._lay(piece.payload, min(self._begin_of(piece, self._laid_to, self._way), begins_last - size))
             size -= len(piece.payload)
-        for number, piece in enumerate(pieces[first:]):
-            self._lay(piece.payload, self._laid_to if number else ends)
+        self._lay(rest, begins_last)
 
     def _latest_for_its_place(self, pieces: list[_Piece]) -> int:
         """Before which of these the line ran dry: the one that was sent latest, seen from where it would have lain."""

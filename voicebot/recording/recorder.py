@@ -73,6 +73,11 @@ class Recorder:
         """Have what becomes of the recording written into the call's journal by `note`, which must not wait."""
         self._note = note
 
+    @property
+    def held(self) -> int:
+        """Bytes of audio in memory."""
+        return self._aligner.held + self._writer.waiting
+
     # ---- the line -------------------------------------------------------------------------------------------------
 
     def heard(self, payload: bytes, timestamp_ms: int) -> None:

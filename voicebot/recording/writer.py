@@ -14,6 +14,7 @@ from voicebot.errors import RecordingError
 from .files import Kept, RecordingFile
 from .wav import BYTES_PER_MS
 
+_LOOK_S = 0.01  # whether a thread is free
 MOST_WAITING = 30_000 * BYTES_PER_MS  # bytes that a slow disk may be behind
 
 
@@ -46,6 +47,11 @@ class RecordingWriter:
         self._job: asyncio.Future[None] | None = None
         self._broken = False  # nothing more is written
 
+    @property
+    def waiting(self) -> int:
+        """Bytes that no thread has taken yet."""
+        return len(self._waiting)
+
     def put(self, audio: bytes) -> None:
         """Have audio written after all that was put before; with none, have the file opened."""
         if self._broken:
@@ -71,7 +77,7 @@ class RecordingWriter:
         """
         while self._job is not None or self._erase is not None:
             self._next()
-            await asyncio.sleep(0) if self._job is None else await asyncio.wait([self._job])
+            await (asyncio.sleep(_LOOK_S) if self._job is None else asyncio.wait([self._job]))
         file, self._file = self._file, None
         if file is None:
             return None
