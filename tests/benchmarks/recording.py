@@ -2,9 +2,10 @@
 
     python -m tests.benchmarks.recording [--minutes 10]
 
-A virtual clock, network delays of 20 to 150 ms each way with jitter, interruptions in every other turn. Printed are the
-largest shift of each side, what is missing or too much in one place, and the bytes that the recorder held, by minute;
-then what the tap costs a frame, off and on.
+First the aligner alone, against the twin's line; then whole calls through the product: a virtual clock, network delays of
+20 to 150 ms each way with jitter, interruptions in every other turn. Printed are the largest shift of the bot's side,
+what is missing or too much in one place, and the bytes that the recorder held, by minute; and before it all what the tap
+costs a frame, off and on.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from pathlib import Path
 from tests.end_to_end import reception
 from tests.end_to_end.test_recording import BIT, FRAME_MS, record
 from tests.recording.alignment import shifts_ms
+from tests.recording.test_aligner import Wire, converse
 from voicebot.flow import Limits
 from voicebot.recording.aligner import Aligner
 from voicebot.recording.recorder import Recorder
@@ -46,11 +48,34 @@ def long_talk(minutes: float) -> Scenario:
     return Scenario("long talk", "visit", (*turns, Exchange(HangUp())), reception.HANGS_UP.expected)
 
 
-def worst(shifts: list[float]) -> tuple[float, float]:
+def worst(shifts: list[float], bit_ms: float = 10) -> tuple[float, float]:
     """The largest shift of what is there, and the longest that is not there (ms)."""
     there = [abs(shift) for shift in shifts if shift != float("inf")]
-    lost = [len(list(bits)) * 10 for shift, bits in groupby(shifts) if shift == float("inf")]
+    lost = [len(list(bits)) * bit_ms for shift, bits in groupby(shifts) if shift == float("inf")]
     return max(there, default=0.0), max(lost, default=0)
+
+
+def align_alone(minutes: float, delay_ms: tuple[float, float]) -> None:
+    """The aligner at the twin's line, with noise that tells each millisecond from all others."""
+    began, held, cuts = time.monotonic(), list[int](), 0
+    wire = Wire(7, delay_ms=delay_ms, jitter_ms=10)
+    while wire.now < minutes * 60:
+        before = wire.now
+        wire.most_held = 0
+        while wire.now < before + 60:
+            converse(wire, 4, dry=0.0)
+        held.append(wire.most_held)
+    (left, right), (spoken, heard) = wire.sides(), wire.truth
+    cuts = len(wire.line.clears)
+    shift, lost = worst(shifts_ms(right, heard), 1)
+    _, extra = worst(shifts_ms(heard, right), 1)
+    print(
+        f"aligner, delay {delay_ms[0]:.0f}/{delay_ms[1]:.0f} ms: {len(left) / 480_000:.1f} min, {cuts} interruptions; "
+        f"caller: {'as said' if left == spoken[: len(left)] else 'DIFFERS'}; bot: worst shift {shift:g} ms, missing "
+        f"{lost:g} ms, too much {extra:g} ms; held at most by minute (kB): "
+        f"{', '.join(f'{one / 1000:.0f}' for one in held)}; {time.monotonic() - began:.0f} s",
+        flush=True,
+    )
 
 
 def align(minutes: float, delay_ms: tuple[float, float]) -> None:
@@ -131,6 +156,8 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10.0)
     minutes = parser.parse_args().minutes
     cost()
+    for delay_ms in DELAYS_MS:
+        align_alone(minutes, delay_ms)
     for delay_ms in DELAYS_MS:
         align(minutes, delay_ms)
 

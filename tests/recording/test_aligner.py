@@ -97,12 +97,16 @@ def noise(random: Random, ms: float) -> bytes:
     return random.randbytes(round(ms * PER_MS)).replace(SILENCE, b"\x00")
 
 
-def converse(wire: Wire, utterances: int) -> None:
-    """The bot speaks: sent at once or as it comes, now and then dry, or cut; the caller speaks meanwhile."""
+def converse(wire: Wire, utterances: int, *, dry: float = 0.2) -> None:
+    """The bot speaks: sent at once or as it comes, now and then dry, or cut; the caller speaks meanwhile.
+
+    Args:
+        dry: share of its pieces after which the next one is late.
+    """
     random = wire.random
     for _ in range(utterances):
         wire.handset.say(noise(random, random.uniform(100, 900)))
-        utter(wire, [random.choice((20, 50, 100, 133.5, 400)) for _ in range(random.randrange(1, 12))])
+        utter(wire, [random.choice((20, 50, 100, 133.5, 400)) for _ in range(random.randrange(1, 12))], dry)
         if random.random() < 0.5:
             wire.pass_time(random.uniform(0, 0.8))
             wire.clear()
@@ -111,7 +115,7 @@ def converse(wire: Wire, utterances: int) -> None:
     wire.pass_time(6.0)
 
 
-def utter(wire: Wire, lengths_ms: list[float]) -> None:
+def utter(wire: Wire, lengths_ms: list[float], dry: float) -> None:
     """Say something in pieces, with marks as the ledger sends them."""
     wire.mark()
     unmarked = 0.0
@@ -121,7 +125,7 @@ def utter(wire: Wire, lengths_ms: list[float]) -> None:
         if unmarked >= MARK_EVERY_MS:
             wire.mark()
             unmarked = 0.0
-        if wire.random.random() < 0.2:
+        if wire.random.random() < dry:
             wire.pass_time(wire.random.choice((0.02, 0.3, 1.2)))
     wire.mark()
 
@@ -131,6 +135,7 @@ def utter(wire: Wire, lengths_ms: list[float]) -> None:
 def test_time_line_is_what_the_phone_played(delay_ms: tuple[float, float], seed: int) -> None:
     wire = Wire(seed, delay_ms=delay_ms)
     converse(wire, 12)
+    assert wire.most_held < 200_000
     left, right = wire.sides()
     spoken, heard = wire.truth
     assert left == spoken[: len(left)]
