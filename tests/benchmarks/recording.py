@@ -3,9 +3,9 @@
     python -m tests.benchmarks.recording [--minutes 10]
 
 First the aligner alone, against the twin's line; then whole calls through the product: a virtual clock, network delays
-of 20 to 150 ms each way with jitter, interruptions in every other turn. Printed are the largest shift of the bot's side,
-what is missing or too much in one place, and the bytes that the recorder held, by minute; and before it all what the
-tap costs a frame, off and on.
+of 20 to 150 ms each way with jitter, interruptions in every other turn. Printed are the largest shift of the bot's
+side, what is missing or too much in one place, and the bytes that the recorder held, by minute; and before it all what
+the tap costs a frame, off and on.
 """
 
 from __future__ import annotations
