@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import io
 import json
 import subprocess
@@ -17,9 +18,13 @@ import pytest
 from tests.fakes import environment
 from tests.store.store_samples import START, opened
 from voicebot import __version__
+from voicebot.call.entries import RecordingStarted, kind_of, write_entry
 from voicebot.cli import main
 from voicebot.flow.model import flow_from_json
+from voicebot.recording import wav
+from voicebot.recording.files import RecordingFolder
 from voicebot.settings import Settings
+from voicebot.store.contract import StoredEntry
 from voicebot.store.opening import open_store
 
 GOOD = """
@@ -509,6 +514,37 @@ def test_erasing_says_what_it_did(run: Run, kept: str) -> None:
     ]
     nothing = run("calls", "erase", "--older-than", "30d", "--yes", VOICEBOT_STORE=kept)
     assert (nothing.code, nothing.out) == (0, "there is no call to erase\n")
+
+
+def test_recording_is_played_out_and_erased(run: Run, kept: str, tmp_path: Path) -> None:
+    call_sid, key = "CA" + "0" * 32, base64.b64encode(bytes(32)).decode()
+    folder = RecordingFolder(tmp_path / "recordings", [bytes(32)])
+    file = folder.create(f"{call_sid}-1")
+    file.append(b"\x12" * 48_000)
+    file.finish()
+    file.close()
+
+    async def keep() -> None:
+        store = await open_store(kept)
+        await opened(store, call_sid)
+        entry = RecordingStarted(f"{call_sid}-1", 1)
+        line = StoredEntry(1, kind_of(entry), 900, START, write_entry(entry))
+        await store.append(call_sid, [line], attempt=1, durable=True)
+        await store.finish(call_sid, "{}", [], attempt=1, ended=START)
+        await store.close()
+
+    asyncio.run(keep())
+    environment = {"VOICEBOT_STORE": kept, "VOICEBOT_RECORDING_KEY": key}
+    out = tmp_path / "out.wav"
+    shown = run("calls", "export", call_sid, "--audio", out, **environment)
+    assert (shown.code, shown.out) == (0, f"3.0 s in {out}\n")
+    assert out.read_bytes() == wav.header(48_000) + b"\x12" * 48_000
+    sealed = run("calls", "export", call_sid, "--audio", out, VOICEBOT_STORE=kept)
+    assert sealed.code == 2 and "VOICEBOT_RECORDING_KEY" in sealed.err
+    assert "was not recorded" in run("calls", "export", "CA2", "--audio", out, **environment).err
+    assert run("calls", "export", call_sid, **environment).code == 2
+    assert run("calls", "erase", call_sid, "--yes", VOICEBOT_STORE=kept).code == 0
+    assert folder.calls() == []
 
 
 def test_export_is_for_its_owner_only(run: Run, kept: str, tmp_path: Path) -> None:

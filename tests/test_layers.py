@@ -47,8 +47,13 @@ ALLOWED: dict[str, set[str]] = {
         ),
         *("log_events", "store.contract", "webhook_events"),
     },
+    "recording": {
+        *("audio.g711", "call.entries", "call.past", "engine.entries", "errors", "flow.model", "flow.recording"),
+        "log_events",
+    },
     "settings": {
         "telephony.outbound_policy",
+        "recording.keys",
         "observe.prices",
         "delivery.guard",
         "delivery.signing",
@@ -58,13 +63,13 @@ ALLOWED: dict[str, set[str]] = {
     },
     "server": {
         *("audio", "call", "delivery", "engine", "errors", "flow", "json_codec", "realtime", "settings", "store"),
-        *("", "log_events", "observe", "telephony"),
+        *("", "log_events", "observe", "recording", "telephony"),
     },
     "chat": {"audio", "call", "delivery.report", "engine", "errors", "flow", "realtime", "store.contract"},
     "sim": {"errors"},
     "cli": {
         *("", "chat", "delivery.lines", "delivery.report", "errors", "flow", "server", "settings", "sim"),
-        "store.contract",
+        *("recording.files", "store.contract"),
     },
     "__main__": {"cli"},
     "": set(),
@@ -108,6 +113,8 @@ PURE = {
     ),
     *("voicebot.base64_codec", "voicebot.errors", "voicebot.json_codec", "voicebot.tool_schema"),
     "voicebot.store.contract",
+    *(f"voicebot.recording.{name}" for name in ("aligner", "wav", "keys", "sealing", "consent")),
+    *("voicebot.recording", "voicebot.call.recording", "voicebot.telephony.tap"),
     *("voicebot.call.analysis", "voicebot.webhook_events", "voicebot.log_events"),
     *(f"voicebot.observe.{name}" for name in ("registry", "families", "call_metrics", "prices", "spans", "redaction")),
     *("voicebot.flow", "voicebot.engine", "voicebot.audio", "voicebot.realtime", "voicebot.telephony", "voicebot.call"),

@@ -30,6 +30,7 @@ COMPLETE = {
     "VOICEBOT_STORE": "redis://canary-user:canary-password@redis.example.com/0",
     "VOICEBOT_API_TOKEN": "canary-api-token",
     "VOICEBOT_SECRET": "canary-of-stream-tokens",
+    "VOICEBOT_RECORDING_KEY": ",".join(base64.b64encode(one.ljust(32)).decode() for one in (b"canary-1", b"canary-2")),
     "VOICEBOT_RECEIVER_SECRETS": f"crm={SIGNING},crm={SIGNING},hubspot=pat-canary-1",
 }
 
@@ -223,6 +224,8 @@ WRONG = {
     "VOICEBOT_TRUSTED_PROXIES": ["proxy.internal", "10.0.0.1/8", "10.0.0.0/33", "*", "10.0.0.1 10.0.0.2"],
     "VOICEBOT_MAX_CONNECTIONS": ["", "0", "many"],
     "VOICEBOT_MAX_CONNECTIONS_PER_ADDRESS": ["", "0", "-5"],
+    "VOICEBOT_RECORD": ["", "on", "All"],
+    "VOICEBOT_RECORDING_KEY": ["secret", base64.b64encode(b"too short").decode(), "!" * 44],
     "VOICEBOT_DRAIN_S": ["", "-1", "14401", "nan", "inf", "soon"],
     "VOICEBOT_LOG": ["", "JSON", "debug"],
     "VOICEBOT_PRICES": ["m", "m=1/2/3", "m=1/2/3/4/5/-6", "m=1/2/3/4/5/inf", "=1/2/3/4/5/6", "m m=1/2/3/4/5/6"],
@@ -304,6 +307,7 @@ def test_secrets_do_not_show() -> None:
         ("VOICEBOT_WEBHOOK_SECRET", "whsec_canary!"),
         ("VOICEBOT_WEBHOOK_SECRET", "canary"),
         ("VOICEBOT_SECRET", "canary"),
+        ("VOICEBOT_RECORDING_KEY", "canary"),
         ("VOICEBOT_RECEIVER_SECRETS", "canary"),
         ("VOICEBOT_RECEIVER_SECRETS", "whsec_canary="),
         ("VOICEBOT_RECEIVER_SECRETS", "crm=whsec_canary"),

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from voicebot.flow.check import Finding
     from voicebot.flow.loader import FlowShelf, InspectedFile
+    from voicebot.recording.files import RecordingFolder
     from voicebot.store.contract import DeliveryState
 
 T = TypeVar("T")
@@ -590,7 +591,7 @@ def calls_erase(
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
-    """Erase calls for good: record, journal, report and deliveries. A call at work is left alone.
+    """Erase calls for good: record, journal, report, deliveries and recording. A call at work is left alone.
 
     Exit code 1 when a named call is not erased.
     """
@@ -610,7 +611,7 @@ def calls_erase(
     for line in record_lines.erasure_lines(found):
         print(line)
     if found.calls and (yes or typer.confirm("Erase for good?")):
-        erased = asyncio.run(records.erase(_store(), chosen))
+        erased = asyncio.run(records.erase(_store(), chosen, _recordings()))
         for call_sid in erased:
             print(f"erased: {call_sid}")
         print(f"calls erased: {len(erased)}")
@@ -619,15 +620,28 @@ def calls_erase(
 
 @calls_app.command("export")
 def calls_export(
+    call_sid: Annotated[
+        str | None, typer.Argument(help="With --audio: the call whose recording is played out.")
+    ] = None,
+    audio: Annotated[Path | None, typer.Option(help="Write a call's recording to this WAV file, unsealed.")] = None,
     to: Annotated[Path | None, typer.Option(help="Write to this file; default: standard output.")] = None,
     since: Annotated[
         str | None, typer.Option(help="Only calls that started then or later: a date (UTC), or how long ago, as in 7d.")
     ] = None,
 ) -> None:
-    """Every call as a line of JSON, oldest first: its record, its journal and its report."""
+    """Every call as a line of JSON, oldest first: its record, its journal and its report; or one call's recording."""
     import asyncio
 
-    from voicebot.server.records import export
+    from voicebot.server.records import export, recorded_parts
+
+    if (call_sid is None) != (audio is None):
+        raise typer.BadParameter("name a call and give --audio, or neither")
+    if call_sid is not None and audio is not None:
+        from voicebot.server.recording import play_out
+
+        length_ms = play_out(_recordings(), asyncio.run(recorded_parts(_store(), call_sid)), audio)
+        print(f"{length_ms / 1000:.1f} s in {audio}")
+        return
 
     begin = _moment(since) if since is not None else None
     if to is None:
@@ -795,6 +809,15 @@ def deliveries_retry(
     for one in sent:
         print(one)
     print(f"{len(sent)} will be sent again", file=sys.stderr)
+
+
+def _recordings() -> RecordingFolder:
+    """Where the recordings of the settings' store are, with the keys that open them."""
+    from voicebot.server.recording import recordings_folder
+    from voicebot.settings import read_settings
+
+    settings = read_settings()
+    return recordings_folder(settings.data_folder, settings.recording_keys)
 
 
 def _flow_folder() -> Path:

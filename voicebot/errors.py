@@ -16,6 +16,7 @@ VoicebotError
 │   ├── CallTakenError         another instance has the call: let go of it, and write nothing more of it
 │   └── JournalError           a call's journal is damaged or fits no flow: report what is known without it
 ├── OutboundRefusedError       a call may not be placed, or not now: say why, and place none
+├── RecordingError             a recording is not here, damaged, or sealed with another key: say so, play no part of it
 ├── TwilioError                Twilio's REST API did not do it: `retryable` says whether to try again
 ├── DeliveryError              a receiver did not take the report: `disable` says whether it is gone for good
 └── ScenarioError              a rehearsed call did not go as its scenario says
@@ -143,6 +144,10 @@ class OutboundRefusedError(VoicebotError):
 
     def __str__(self) -> str:
         return self.problem
+
+
+class RecordingError(VoicebotError):
+    """A recording cannot be had as it was made."""
 
 
 class TwilioError(VoicebotError):

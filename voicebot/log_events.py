@@ -73,6 +73,10 @@ LogEvent = Literal[
     "handler_trouble",
     "handler_steers_too_much",
     "report_incomplete",
+    "recording_part",
+    "recording_failed",
+    "recordings_erased",
+    "recordings_erased_later",
     # the store
     "store_journal_not_written",
     "store_report_not_written",

@@ -19,6 +19,7 @@ from voicebot.delivery.guard import Allowed, read_allowed
 from voicebot.delivery.signing import SECRET_PREFIX, check_secret
 from voicebot.errors import SettingsError
 from voicebot.observe.prices import Price, read_prices
+from voicebot.recording.keys import read_key
 from voicebot.store.opening import check_address, data_folder, is_shared, shown_address
 from voicebot.telephony.outbound_policy import (
     AllowList,
@@ -55,6 +56,8 @@ _MEND = {
     "VOICEBOT_MAX_CONNECTIONS": "Write a whole number from 1 on.",
     "VOICEBOT_MAX_CONNECTIONS_PER_ADDRESS": "Write a whole number from 1 on.",
     "VOICEBOT_RETENTION_DAYS": "Write days, as in 90, or leave it unset: then calls are kept until erased.",
+    "VOICEBOT_RECORD": "Write off, flow (as each flow says) or all.",
+    "VOICEBOT_RECORDING_KEY": "Write the base64 of 32 random bytes; several, for rotation, with commas.",
     "VOICEBOT_DRAIN_S": "Write seconds, 0 to 14400.",
     "VOICEBOT_LOG": "Write json, text, or auto (text at a terminal).",
     "VOICEBOT_PRICES": "Write model=text in/cached/out/audio in/cached/out in US dollars for a million tokens, "
@@ -130,6 +133,8 @@ class Settings(BaseSettings):
     outbound_ring_s: int = Field(30, validation_alias="VOICEBOT_OUTBOUND_RING_S", ge=5, le=600)
     do_not_call: Path | None = Field(None, validation_alias="VOICEBOT_DO_NOT_CALL")
     retention_days: float | None = Field(None, validation_alias="VOICEBOT_RETENTION_DAYS", gt=0, le=36_500)
+    record: Literal["off", "all", "flow"] = Field("flow", validation_alias="VOICEBOT_RECORD")
+    recording_key: Annotated[tuple[SecretStr, ...], NoDecode] = Field((), validation_alias="VOICEBOT_RECORDING_KEY")
     drain_s: float = Field(300.0, validation_alias="VOICEBOT_DRAIN_S", ge=0, le=14_400)
     instance: str = Field("", validation_alias="VOICEBOT_INSTANCE")
     log: Literal["auto", "json", "text"] = Field("auto", validation_alias="VOICEBOT_LOG")
@@ -137,7 +142,7 @@ class Settings(BaseSettings):
     otlp_endpoint: str = Field("", validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT")
     otel_service: str = Field("voicebot", validation_alias="OTEL_SERVICE_NAME")
 
-    @field_validator("twilio_auth_tokens", "webhook_secrets", mode="before")
+    @field_validator("twilio_auth_tokens", "webhook_secrets", "recording_key", mode="before")
     @classmethod
     def _listed(cls, value: object) -> object:
         if isinstance(value, str):
@@ -191,6 +196,13 @@ class Settings(BaseSettings):
     def _signing(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
         for one in value:
             check_secret(one.get_secret_value())
+        return value
+
+    @field_validator("recording_key")
+    @classmethod
+    def _keys(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        for one in value:
+            read_key(one.get_secret_value())
         return value
 
     @field_validator("flows", mode="before")
@@ -306,11 +318,16 @@ class Settings(BaseSettings):
         """Everything in here that nobody may read in a log."""
         named = (one for some in self.receiver_secrets.values() for one in some)
         whole = (self.openai_api_key, self.api_token, self.secret, *self.twilio_auth_tokens, *self.webhook_secrets)
-        texts = [one.get_secret_value() for one in (*whole, *named)]
+        texts = [one.get_secret_value() for one in (*whole, *named, *self.recording_key)]
         for address in (self.store, self.webhook_url, self.otlp_endpoint):
             parts = urlsplit(address)
             texts += [parts.password or "", unquote(parts.password or ""), parts.query]
         return tuple(filter(None, texts))
+
+    @property
+    def recording_keys(self) -> tuple[bytes, ...]:
+        """The keys of sealed recordings: the first one seals, all of them open."""
+        return tuple(read_key(one.get_secret_value()) for one in self.recording_key)
 
     @property
     def data_folder(self) -> Path:

@@ -259,6 +259,7 @@ def test_whole_call_folds_to_its_report() -> None:
                 "underrun_ms": 140,
                 "barge_in_ms": {"times": 3, "median": 2.0, "worst": 3.5},
             },
+            "recording": None,
             "tokens": {
                 "input_text": 300,
                 "input_audio": 120,

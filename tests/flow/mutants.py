@@ -552,4 +552,11 @@ WAYS_OUT = (
     _clinic("F036", "a number that leads back here", ('Transfer("+15550100077"', 'Transfer("+15550100042"')),
 )
 
-MUTANTS = (*NAMES, *ROADS, *FIELDS, *WORDS, *GUARDS, *ENDS, *RECEIVERS, *WAYS_OUT)
+RECORDINGS = (
+    _clinic("F037", "nobody is told", ('consent="recorded", ', "")),
+    _clinic("F038", "a statement that is none", ('consent="recorded"', 'consent="recordings"')),
+    _clinic("F038", "a rule that is none", ('refusal="unrecorded"', 'refusal="not_recorded"')),
+    _clinic("F039", "an opening that can be cut", ('name="recorded", interruptible=False', 'name="recorded"')),
+)
+
+MUTANTS = (*NAMES, *ROADS, *FIELDS, *WORDS, *GUARDS, *ENDS, *RECEIVERS, *WAYS_OUT, *RECORDINGS)

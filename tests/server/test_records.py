@@ -16,6 +16,7 @@ from tests.end_to_end.reception import HANGS_UP, VISIT, shelf
 from voicebot.delivery.report import fold_report, whole_body
 from voicebot.errors import FlowError, StoreError
 from voicebot.flow.loader import load_folder
+from voicebot.recording.files import RecordingFolder
 from voicebot.server.records import (
     Selection,
     as_json,
@@ -202,7 +203,7 @@ def test_damaged_journal_is_said() -> None:
 def erased(address: str, selection: Selection) -> tuple[list[str], tuple[str, ...], int, list[str]]:
     """What was said to go, to stay and to be undelivered; and what went."""
     found = asyncio.run(to_erase(address, selection))
-    gone = asyncio.run(erase(address, selection))
+    gone = asyncio.run(erase(address, selection, RecordingFolder(Path("nowhere"))))
     return sorted(record.call_sid for record in found.calls), found.kept, found.undelivered, sorted(gone)
 
 

@@ -11,6 +11,9 @@ import pytest
 
 from tests.fakes import START, BreakableStore, WallClock
 from voicebot.errors import StoreError
+from voicebot.recording.files import RecordingFolder, recording_id
+from voicebot.server import recording as recording_module
+from voicebot.server.recording import SWEEP_EVERY_S, Recordings
 from voicebot.server.retention import EVERY_S, keep_erasing
 from voicebot.sim.clock import run_virtual
 from voicebot.store.contract import CallRecord
@@ -62,3 +65,54 @@ def test_calls_are_erased_when_they_are_old_enough(tmp_path: Path, caplog: pytes
         "old calls are erased later: the disk is full",
         "1 calls older than 30 days were erased",
     ]
+
+
+def sid(number: int) -> str:
+    return f"CA{number:032x}"
+
+
+def recorded(folder: RecordingFolder, *numbers: int) -> None:
+    for number in numbers:
+        file = folder.create(recording_id(sid(number), 1))
+        file.append(b"\x12" * 16_000)
+        file.close()
+
+
+def test_recordings_go_with_their_calls(tmp_path: Path) -> None:
+    folder = RecordingFolder(tmp_path / "recordings")
+    recorded(folder, 1, 2)
+
+    async def play() -> None:
+        store = await Store.open(tmp_path / "calls.db")
+        await ended(store, sid(1), START - timedelta(days=31))
+        await ended(store, sid(2), START)
+        async with asyncio.TaskGroup() as tasks:
+            erasing = tasks.create_task(keep_erasing(store, 30, WallClock(), recordings=folder))
+            await asyncio.sleep(1)
+            assert folder.calls() == [sid(2)]
+            erasing.cancel()
+        await store.close()
+
+    run_virtual(play())
+
+
+def test_recordings_of_calls_that_others_erased_go_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recording_module, "UNTOUCHED_S", 0.0)
+    folder = RecordingFolder(tmp_path / "recordings")
+    recorded(folder, 1, 2)
+
+    async def play() -> None:
+        store = await Store.open(tmp_path / "calls.db")
+        await ended(store, sid(1), START)
+        await ended(store, sid(2), START)
+        async with asyncio.TaskGroup() as tasks:
+            sweeping = tasks.create_task(Recordings("all", folder).keep_sweeping(store))
+            await asyncio.sleep(1)
+            assert folder.calls() == [sid(1), sid(2)]
+            await store.erase(sid(1))
+            await asyncio.sleep(SWEEP_EVERY_S)
+            assert folder.calls() == [sid(2)]
+            sweeping.cancel()
+        await store.close()
+
+    run_virtual(play(), limit_s=3 * SWEEP_EVERY_S)

@@ -421,6 +421,49 @@ async def test_barge_in_drops_what_the_converter_holds() -> None:
         assert played([after]) == fresh.convert(pcm) + fresh.flush()
 
 
+class Listening:
+    """A tap that asks for marks of its own."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[object, ...]] = []
+
+    def heard(self, payload: bytes, timestamp_ms: int) -> None:
+        self.told.append(("heard", payload, timestamp_ms))
+
+    def sent(self, payload: bytes) -> str | None:
+        self.told.append(("sent", payload))
+        return "own-1"
+
+    def marked(self, name: str) -> None:
+        self.told.append(("marked", name))
+
+    def cleared(self) -> str:
+        self.told.append(("cleared",))
+        return "own-2"
+
+    def echoed(self, name: str) -> bool:
+        self.told.append(("echoed", name))
+        return name.startswith("own")
+
+
+async def test_tap_is_told_of_the_wire_and_sends_marks_of_its_own() -> None:
+    async with connected() as line:
+        leg, tap = line.leg(), Listening()
+        leg.tap(tap)
+        await leg.send([PlayAudio(SPEECH[:160]), SendMark("r1"), ClearPlayback()])
+        messages = await line.hear(5)
+        assert [message["event"] for message in messages] == ["mark", "media", "mark", "clear", "mark"]
+        assert [message["mark"]["name"] for message in messages if "mark" in message] == ["own-1", "r1", "own-2"]
+        assert tap.told == [("sent", SPEECH[:160]), ("marked", "r1"), ("cleared",)]
+        await line.say(media(SPEECH[:160]), mark("own-1"), mark("r1"), mark("own-2"), mark("last"))
+        events: list[CallerEvent] = []
+        while MarkPlayed("last") not in events:
+            events += await leg.receive()
+        assert events == [CallerAudio(SPEECH[:160]), MarkPlayed("r1"), MarkPlayed("last")]
+        echoes = [("echoed", name) for name in ("own-1", "r1", "own-2", "last")]
+        assert tap.told[3:] == [("heard", SPEECH[:160], 20), *echoes]
+
+
 async def test_long_clip_is_cut_into_messages() -> None:
     async with connected() as line:
         await line.leg().send([PlayAudio(SPEECH * 50, end=True)])

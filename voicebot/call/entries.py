@@ -270,6 +270,31 @@ class LineQuality:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordingStarted:
+    """The call is being recorded from now on; or again, after it went to other hands. `part` counts from 1."""
+
+    recording_id: str
+    part: int
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingEnded:
+    """What a part of the recording has come to; later entries of the same part hold.
+
+    `cut_short`: something failed, as `reason` says. `erased`: the caller has declined, and all parts are gone. `sha256`
+    is that of the WAV, as it is played out.
+    """
+
+    recording_id: str
+    part: int
+    status: Literal["kept", "cut_short", "erased"]
+    duration_ms: int = 0
+    size_bytes: int = 0
+    sha256: str | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class CallEnded:
     reason: EndedReason
 
@@ -299,6 +324,8 @@ CallEntry = (
     | PassedOn
     | PassingEnded
     | LineQuality
+    | RecordingStarted
+    | RecordingEnded
     | CallEnded
 )
 

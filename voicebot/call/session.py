@@ -30,6 +30,7 @@ from .core import (
     Effect,
     Event,
     Finish,
+    Journal,
     LetGo,
     MessageTold,
     ReconnectModel,
@@ -43,6 +44,7 @@ from .journal import CallJournal, JournalStore, Line
 from .messages import Messages, Send
 from .past import Past
 from .ports import AppendAudio, CallerLeft, CallerLeg, ClearPlayback, LegCommand, ModelCommand, ModelLeg, ModelLost
+from .recording import CallRecording
 from .retry import retry_delay_s
 from .tool_run import run_tool
 from .wishes import Wishes
@@ -74,6 +76,7 @@ class CallSession:
         jitter: Callable[[], float] = lambda: 0.0,
         told: Callable[[Entry, datetime], None] | None = None,
         stored: Callable[[StoredEntry], None] | None = None,
+        recording: CallRecording | None = None,
         claim_limit_s: float,
         send: Send | None = None,
     ) -> None:
@@ -88,6 +91,7 @@ class CallSession:
             jitter: a random number from 0 to 1, as `random.random`.
             told: of every journal entry as it is decided; it must not wait.
             stored: told of every journal entry once the store has it; it must not wait.
+            recording: of this call; it taps the leg by itself.
             claim_limit_s: how long the call waits for the caller's leg after the webhook.
             send: sends text messages.
         """
@@ -107,6 +111,10 @@ class CallSession:
         self.handlers: CallHandlers | None = None
         if handlers:
             self.handlers = CallHandlers(handlers, call_sid=call_sid, engine=core.engine, wish=self._wishes.add)
+        self.recording, self._noted = recording, list[Entry]()  # what is to be written down of it
+        if recording is not None:
+            told = _both(told, recording.told)
+            recording.give_notes_to(self._note)
         self._journal = CallJournal(
             call_sid,
             store,
@@ -151,6 +159,7 @@ class CallSession:
                     tasks.create_task(self._timer_side(), name=f"timer {self.call_sid}"),
                 ]
                 await self._caller_side()
+                await self._end_recording()
                 for child in (*children, *self._tools_at_work):
                     child.cancel()
         finally:
@@ -158,6 +167,8 @@ class CallSession:
             if self._timer is not None:
                 self._timer.cancel()
             self._over.set()
+            if self.recording is not None:
+                await self.recording.end(over=False)  # if it has not ended, it may go on elsewhere
             if self._reached is not None:
                 await self._reached.close()
 
@@ -229,6 +240,36 @@ class CallSession:
         if self.ended_reason is None:
             self.ended_reason = "error"
             self.unwritten.append(self._journal.entry(CallEnded("error")))
+
+    # ---- the recording --------------------------------------------------------------------------------------------
+
+    def pause_recording(self) -> None:
+        """Keep silence of both sides from now on, as while the caller tells a secret."""
+        if self.recording is not None:
+            self.recording.pause()
+
+    def resume_recording(self) -> None:
+        """Keep what is said again."""
+        if self.recording is not None:
+            self.recording.resume()
+
+    def _note(self, entry: Entry) -> None:
+        self._noted.append(entry)
+        self._timer_due.set()
+
+    async def _write_notes(self) -> None:
+        noted, self._noted = self._noted, []
+        await self._perform([Journal(entry, durable=False) for entry in noted])
+
+    async def _end_recording(self) -> None:
+        if self.recording is None:
+            return
+        if (ended := await self.recording.end(over=not self.let_go)) is not None:
+            self._noted.append(ended)
+        await self._write_notes()
+        await self._performed()
+
+    # ---- the sides ------------------------------------------------------------------------------------------------
 
     async def _caller_side(self) -> None:
         try:
@@ -343,6 +384,8 @@ class CallSession:
                 self._timer = None
             if wishes := self._wishes.take():
                 await self._take(wishes)
+            if self._noted:
+                await self._write_notes()
             due, now = self.core.deadline(), self._time()
             if self._taken:
                 raise CallTakenError(self.call_sid)

@@ -28,6 +28,7 @@ from voicebot.webhook_events import REPORT_EVENT
 
 MAX_BODY_BYTES = 20_000  # Standard Webhooks: bodies stay below 20 kB
 STATUSES = ("filled", "refused", "unasked", "not_needed")
+_RECORDED = ("erased", "cut_short", "open", "kept")  # a recording, the worst first; `open`: nobody wrote down its end
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,7 @@ def fold_report(record: CallRecord, flow: Flow, journal: Sequence[StoredEntry]) 
         "transcript_url": None,
         "response_ms": _response_ms(lines),
         "line": _line(lines),
+        "recording": _recording(lines),
         "tokens": _tokens(lines),
         "problems": list(_problems(lines)),
     }
@@ -133,6 +135,7 @@ def bare_report(record: CallRecord, flow: Flow | None, journal: Sequence[StoredE
         "transcript_url": None,
         "response_ms": None,
         "line": None,
+        "recording": None,
         "tokens": _tokens(()),
         "problems": [{"kind": "journal_damaged", "text": problem, "at": ended_at}],
     }
@@ -367,6 +370,38 @@ def _line(lines: Sequence[_Line]) -> dict[str, Any] | None:
     }
 
 
+def _recording(lines: Sequence[_Line]) -> dict[str, Any] | None:
+    """What was recorded, in parts where it could not go on in the same file; null for a call that was not."""
+    parts: dict[str, dict[str, Any]] = {}
+    for line in lines:
+        match line.entry:
+            case call_entries.RecordingStarted(recording_id=part_id):
+                unknown = {"status": "open", "duration_ms": None, "size_bytes": None, "sha256": None}
+                began = parts.get(part_id, {}).get("started_at", line.wall)
+                parts[part_id] = {"id": part_id, "started_at": began, **unknown}
+            case call_entries.RecordingEnded(status="erased"):
+                for part in parts.values():
+                    part |= {"status": "erased", "duration_ms": 0, "size_bytes": 0, "sha256": None}
+            case call_entries.RecordingEnded() as ended if ended.recording_id in parts:
+                parts[ended.recording_id] |= {
+                    "status": ended.status,
+                    "duration_ms": ended.duration_ms,
+                    "size_bytes": ended.size_bytes,
+                    "sha256": ended.sha256,
+                }
+    if not parts:
+        return None
+    listed = list(parts.values())
+    worst = next((status for status in _RECORDED if any(part["status"] == status for part in listed)), "kept")
+    return {
+        "id": listed[0]["id"],
+        "status": worst,
+        "channels": 2,
+        "duration_ms": sum(part["duration_ms"] or 0 for part in listed),
+        "parts": listed,
+    }
+
+
 def _tokens(lines: Sequence[_Line]) -> dict[str, int]:
     total = dict.fromkeys(call_entries.TokensSpent.__slots__, 0)
     for line in lines:
@@ -394,6 +429,8 @@ def _problems(lines: Sequence[_Line]) -> Iterator[dict[str, Any]]:
                 yield {"kind": "not_verified", "text": text, "at": line.wall}
             case engine_entries.ToolAnswered(tool=tool, ok=False, refused=False):
                 yield {"kind": "tool_failed", "text": f"{tool} did not come back with a result", "at": line.wall}
+            case call_entries.RecordingEnded(status="cut_short", reason=reason):
+                yield {"kind": "recording_cut_short", "text": reason or "it did not come to its end", "at": line.wall}
             case call_entries.StatementNotRendered(reason=reason):
                 yield {"kind": "statement_not_exact", "text": reason, "at": line.wall}
 
@@ -408,6 +445,7 @@ _TIME = {"type": "string", "format": "date-time"}
 _TIME_OR_NULL = {"anyOf": [_TIME, {"type": "null"}]}
 _TEXT_OR_NULL = {"type": ["string", "null"]}
 _COUNT = {"type": "integer", "minimum": 0}
+_COUNT_OR_NULL = {"type": ["integer", "null"], "minimum": 0}
 _MS_OR_NULL = {"type": ["number", "null"], "minimum": 0}
 
 
@@ -529,6 +567,31 @@ _FIXED: dict[str, Any] = {
                     "clipped": {"type": "number", "minimum": 0, "maximum": 1},
                     **dict.fromkeys(("underruns", "underrun_ms"), _COUNT),
                     "barge_in_ms": _object({"times": _COUNT, "median": _MS_OR_NULL, "worst": _MS_OR_NULL}),
+                }
+            ),
+            {"type": "null"},
+        ]
+    },
+    "recording": {
+        "anyOf": [
+            _object(
+                {
+                    "id": {"type": "string"},
+                    "status": {"enum": list(_RECORDED)},
+                    "channels": {"const": 2},
+                    "duration_ms": _COUNT,
+                    "parts": {
+                        "type": "array",
+                        "items": _object(
+                            {
+                                "id": {"type": "string"},
+                                "started_at": _TIME,
+                                "status": {"enum": list(_RECORDED)},
+                                **dict.fromkeys(("duration_ms", "size_bytes"), _COUNT_OR_NULL),
+                                "sha256": _TEXT_OR_NULL,
+                            }
+                        ),
+                    },
                 }
             ),
             {"type": "null"},

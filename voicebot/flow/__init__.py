@@ -23,6 +23,7 @@ from .model import (
 )
 from .observations import Observations, ask, computed
 from .receivers import Receiver
+from .recording import Recording
 from .tools import ToolContext, tool
 from .ways_out import Transfer, Voicemail
 
@@ -42,6 +43,7 @@ __all__ = [
     "PhaseLimits",
     "PhoneNumber",
     "Receiver",
+    "Recording",
     "Report",
     "Rule",
     "Say",

@@ -33,6 +33,7 @@ from .handlers import Handler
 from .lengths import Seconds
 from .observations import Observations, ObservationSpec, read_observations, specs_of
 from .receivers import Receiver
+from .recording import Recording
 from .source import place_of, remember_place
 from .tools import Once, Tool, Unverified, readable
 from .ways_out import Transfer, Voicemail, WayOut
@@ -427,6 +428,7 @@ class Flow:
         fallback: where the phone line takes the caller then, one way after the other until somebody was reached or a
             message was left. With none, the call ends.
         on_voicemail: what happens when a call of ours is answered by a machine; without it, we hang up.
+        record: record the calls.
     """
 
     _: KW_ONLY
@@ -448,6 +450,7 @@ class Flow:
     apology: Annotated[Say | None, BeforeValidator(_opening)] = None
     fallback: tuple[Transfer | Voicemail, ...] = ()
     on_voicemail: LeaveMessage | HangUp | None = None
+    record: Recording | None = None
     report: Report = Report()
 
     def __post_init__(self) -> None:
@@ -482,6 +485,7 @@ class Flow:
             apology: Say | str | None = None,
             fallback: Iterable[WayOut] = (),
             on_voicemail: LeaveMessage | HangUp | None = None,
+            record: Recording | None = None,
             report: Report = ...,
         ) -> None: ...
 

@@ -43,6 +43,7 @@ from .outbound_routes import OutboundRoutes
 from .overflow import Overflow
 from .passing import Passing
 from .proxies import Proxies
+from .recording import Recordings, recordings_folder
 from .reporting import Reporter
 from .retention import keep_erasing
 from .siblings import Siblings
@@ -135,6 +136,8 @@ async def create_app(
     tokens = [one.get_secret_value() for one in settings.twilio_auth_tokens]
     account = settings.twilio_account_sid
     rest = TwilioRest(vendor, settings.twilio_api_url, account, tokens[0]) if account else None
+    folder = recordings_folder(settings.data_folder, settings.recording_keys)
+    recordings = Recordings(settings.record, folder)
     calls = Calls(
         owner=new_owner(settings.instance),
         store=store,
@@ -152,6 +155,7 @@ async def create_app(
         observer=observing,
         overloaded=lambda: lag.overloaded,
         send=Messenger(rest, settings.outbound_allow, observing.outbound_refused).send,
+        recordings=recordings,
     )
     watch = Watch(store, calls, reporter, rest, settings.public_url + AFTER_PATH, wall)
     twilio = TwilioRoutes(
@@ -201,8 +205,10 @@ async def create_app(
             await running.enter_async_context(in_background(watch.run(), name="watch"))
             await running.enter_async_context(in_background(outbound.run(), name="outbound"))
             await running.enter_async_context(in_background(lag.run(), name="loop lag"))
+            sweeping = recordings.keep_sweeping(store)
+            await running.enter_async_context(in_background(sweeping, name="recordings"))
             if settings.retention_days:
-                erasing = keep_erasing(store, settings.retention_days, wall)
+                erasing = keep_erasing(store, settings.retention_days, wall, recordings=folder)
                 await running.enter_async_context(in_background(erasing, name="retention"))
             yield
         await watch.retire()

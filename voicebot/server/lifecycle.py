@@ -40,6 +40,7 @@ from voicebot.realtime.leg import connect
 from voicebot.realtime.session import SessionConfig
 from voicebot.store.contract import CallRecord, Store, StoredEntry
 
+from .recording import Recordings
 from .reporting import Reporter
 from .revival import revive
 
@@ -94,6 +95,7 @@ class Calls:
         observer: CallObserver | None = None,
         overloaded: Callable[[], bool] = lambda: False,
         send: Send | None = None,
+        recordings: Recordings | None = None,
     ) -> None:
         """
         Args:
@@ -104,8 +106,10 @@ class Calls:
             observer: sees what happens in calls.
             overloaded: whether this process is too late with its calls to take another one.
             send: sends text messages of calls.
+            recordings: who records calls; without it, none is recorded.
         """
         self._send = send
+        self._recordings = recordings
         self._observer = observer
         self._store, self._access, self._shelf, self._reporter = store, access, shelf, reporter
         self.owner, self.max_calls, self._wall, self._overloaded = owner, max_calls, wall, overloaded
@@ -225,6 +229,7 @@ class Calls:
             jitter=random.random,
             told=self._observer.of_call(record) if self._observer is not None else None,
             stored=partial(self._stored, record, loaded),
+            recording=self._recordings.of_call(record.call_sid, flow, past) if self._recordings is not None else None,
             claim_limit_s=CLAIM_LIMIT_S,
             send=self._send,
         )

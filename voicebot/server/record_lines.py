@@ -50,6 +50,7 @@ def call_lines(call: KnownCall) -> Iterator[str]:
         ("word for word", _statements(record, data)),
         ("tools", _tools(record, data)),
         ("passed on", _passed_on(record, data)),
+        ("recording", _recording(record, data)),
         ("transcript, as heard", _transcript(record, data)),
         ("problems", _problems(record, data)),
         ("deliveries", map(_delivery, call.deliveries)),
@@ -66,7 +67,7 @@ def erasure_lines(found: Erasure) -> Iterator[str]:
         return
     begun = sorted(record.started for record in found.calls)
     when = f"of {_time(begun[0])}" if len(begun) == 1 else f"from {_time(begun[0])} to {_time(begun[-1])}"
-    yield f"{_count(len(begun), 'call')} {when} UTC: journal, report and deliveries"
+    yield f"{_count(len(begun), 'call')} {when} UTC: journal, report, deliveries and recording"
     if found.undelivered:
         yield f"the report of {found.undelivered} of them has not been delivered, and then never will be"
 
@@ -140,6 +141,12 @@ def _passed_on(record: CallRecord, data: Mapping[str, Any]) -> Iterator[str]:
         where = _plain("  ".join(filter(None, (one["target"], one["recording_url"]))))
         came = (one["status"] or "result unknown").replace("_", " ")
         yield f"{_since(record, one['at'])}  {one['to']}  {came}{lasted}  {where}".rstrip()
+
+
+def _recording(record: CallRecord, data: Mapping[str, Any]) -> Iterator[str]:
+    for one in (data.get("recording") or {}).get("parts", ()):
+        length = f"  {one['duration_ms'] / 1000:.1f} s" if one["duration_ms"] else ""
+        yield f"{_since(record, one['started_at'])}  {one['id']}  {one['status'].replace('_', ' ')}{length}"
 
 
 def _transcript(record: CallRecord, data: Mapping[str, Any]) -> Iterator[str]:

@@ -7,6 +7,7 @@ asked. What only a function of the flow could tell is then left open.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -15,12 +16,14 @@ from datetime import datetime
 from typing import Any, get_args
 
 from voicebot.call.about import context_of
-from voicebot.call.entries import CallEnded, CallOpened, read_entry
+from voicebot.call.entries import CallEnded, CallOpened, RecordingEnded, RecordingStarted, read_entry
 from voicebot.delivery.report import fold_report
 from voicebot.engine.engine import PhaseEngine
 from voicebot.engine.entries import EngineEntry
-from voicebot.errors import StoreError
+from voicebot.errors import RecordingError, StoreError
 from voicebot.flow.alone import flow_alone
+from voicebot.recording.files import RecordingFolder
+from voicebot.recording.playing import Part
 from voicebot.store.contract import CallRecord, Delivery, Store, StoredEntry
 from voicebot.store.opening import open_store
 
@@ -137,17 +140,52 @@ async def _named(store: Store, call_sids: Sequence[str]) -> tuple[list[CallRecor
     return calls, kept
 
 
-async def erase(address: str, selection: Selection) -> list[str]:
-    """Erase the ended calls of a selection, for good; returns those that were."""
+async def erase(address: str, selection: Selection, recordings: RecordingFolder) -> list[str]:
+    """Erase the ended calls of a selection, for good, with their recordings; returns those that were.
+
+    Raises:
+        StoreError: some may be erased.
+        RecordingError: the calls are erased, and a recording is not; a server on the same folder tries again.
+    """
     async with _opened(address) as store:
-        if selection.number is not None:
-            return await store.erase_caller(selection.number)
-        if selection.before is None:
-            return [call_sid for call_sid in selection.call_sids if await store.erase(call_sid)]
-        erased: list[str] = []
-        while some := await store.erase_before(selection.before):
-            erased += some
-        return erased
+        erased = await _erase(store, selection)
+    try:
+        await asyncio.to_thread(recordings.erase, erased)
+    except OSError as exc:
+        raise RecordingError(f"the calls are erased, but not every recording: {exc.strerror}") from exc
+    return erased
+
+
+async def _erase(store: Store, selection: Selection) -> list[str]:
+    if selection.number is not None:
+        return await store.erase_caller(selection.number)
+    if selection.before is None:
+        return [call_sid for call_sid in selection.call_sids if await store.erase(call_sid)]
+    erased: list[str] = []
+    while some := await store.erase_before(selection.before):
+        erased += some
+    return erased
+
+
+async def recorded_parts(address: str, call_sid: str) -> list[Part]:
+    """The parts of a call's recording, in order, each with where it begins.
+
+    Raises:
+        StoreError: no such call is recorded, or its journal is damaged.
+        RecordingError: there is no sound of it.
+    """
+    async with _opened(address) as store:
+        await _recorded(store, call_sid)
+        entries = [(one.at_ms, read_entry(one.kind, one.body)) for one in await store.journal(call_sid)]
+    parts: dict[str, Part] = {}
+    for at_ms, entry in entries:
+        if isinstance(entry, RecordingStarted):
+            parts.setdefault(entry.recording_id, Part(entry.recording_id, at_ms))
+        elif isinstance(entry, RecordingEnded) and entry.status == "erased":
+            raise RecordingError(f"the recording of {call_sid} is erased, as the caller wanted")
+    if not parts:
+        raise RecordingError(f"call {call_sid} was not recorded")
+    return list(parts.values())
 
 
 async def export(address: str, *, since: datetime | None, write: Callable[[str], object]) -> int:

@@ -26,6 +26,7 @@ from voicebot.errors import FlowError, LegLostError, MediaStreamError, RefusedRe
 from voicebot.flow.loader import FlowShelf, LoadedFlow
 from voicebot.log_events import named
 from voicebot.observe.context import work_for
+from voicebot.recording.recorder import Recorder
 from voicebot.store.contract import CallRecord, Store
 from voicebot.telephony import tokens, twiml
 from voicebot.telephony.leg import PhoneLeg, read_start
@@ -337,6 +338,8 @@ class TwilioRoutes:
             leg = PhoneLeg(socket, start, self._audio_format, WRITE_LIMIT_S, self._conversions)
             if not session.attach(leg, start.stream_sid):
                 raise RefusedRequestError("the call has its stream already, or is over")
+            if isinstance(session.recording, Recorder):
+                leg.tap(session.recording)
         except (MediaStreamError, RefusedRequestError, LegLostError, StoreError, FlowError) as exc:
             self._counts["refused_stream"] += 1
             log.warning("refused a stream from %s: %s", client_of(request), exc, extra=named("stream_refused"))

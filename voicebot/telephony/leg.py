@@ -47,6 +47,7 @@ from .media_streams import (
     parse,
 )
 from .socket import NOT_TEXT, MediaSocket
+from .tap import LineTap
 from .turns import Conversions
 
 log = logging.getLogger(__name__)
@@ -118,6 +119,7 @@ class PhoneLeg:
         self._upsampler = Upsampler() if converts else None
         self._downsampler = Downsampler() if converts else None
         self._meter = LineMeter()
+        self._tap: LineTap | None = None
         self._malformed = 0
         self._closing = False
         self._left: CallerLeft | None = None
@@ -142,6 +144,10 @@ class PhoneLeg:
     def give_audio_to(self, hear: Callable[[bytes], bool]) -> None:
         """See `CallerLeg`."""
         self._hear = hear
+
+    def tap(self, tap: LineTap) -> None:
+        """Have what the line carries from now on told to `tap`."""
+        self._tap = tap
 
     async def receive(self) -> Sequence[CallerEvent]:
         """Wait for the next events. After `CallerLeft` every call gives it again, at once.
@@ -200,6 +206,8 @@ class PhoneLeg:
             return
         if isinstance(message, Media):
             self._meter.take(message.payload, message.timestamp_ms)
+            if self._tap is not None:
+                self._tap.heard(message.payload, message.timestamp_ms)
             if self._upsampler is None:
                 self._take_audio(message.payload)
             else:
@@ -214,8 +222,9 @@ class PhoneLeg:
 
     def _take_other(self, message: Message | None) -> None:
         match message:
-            case Mark():
-                self._tell(MarkPlayed(message.name))
+            case Mark(name=name):
+                if self._tap is None or not self._tap.echoed(name):
+                    self._tell(MarkPlayed(name))
             case Dtmf():
                 self._tell(KeyPressed(message.digit))
             case Stop():
@@ -275,12 +284,19 @@ class PhoneLeg:
         match command:
             case PlayAudio():
                 self._play(command)
-            case SendMark():
-                self._socket.write(mark_message(self._stream_sid, command.name))
+            case SendMark(name=name):
+                if self._tap is not None:
+                    self._tap.marked(name)
+                self._send_mark(name)
             case ClearPlayback():
                 if self._downsampler is not None:
                     self._downsampler.reset()
                 self._socket.write(clear_message(self._stream_sid))
+                if self._tap is not None:
+                    self._send_mark(self._tap.cleared())
+
+    def _send_mark(self, name: str) -> None:
+        self._socket.write(mark_message(self._stream_sid, name))
 
     def _play(self, command: PlayAudio) -> None:
         payload = command.payload
@@ -290,6 +306,8 @@ class PhoneLeg:
                 payload += self._downsampler.flush()
         for at in range(0, len(payload), _LONGEST_PAYLOAD):
             piece = payload[at : at + _LONGEST_PAYLOAD]
+            if self._tap is not None and (mark := self._tap.sent(piece)) is not None:
+                self._send_mark(mark)
             self._socket.write(media_message(self._stream_sid, piece))
 
     async def _close(self) -> None:

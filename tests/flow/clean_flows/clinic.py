@@ -21,6 +21,7 @@ from voicebot.flow import (
     PhaseLimits,
     PhoneNumber,
     Receiver,
+    Recording,
     Report,
     Rule,
     Say,
@@ -111,7 +112,8 @@ flow = Flow(
     goal="Give the caller an appointment.",
     persona="You answer the telephone of a dental clinic. Calm and kind.",
     knowledge="Dental clinic, Via Appia 3, Rome. Parking is in the yard.",
-    opening=Say("Dental clinic, good day. This call is recorded.", interruptible=False),
+    opening=Say("Dental clinic, good day. This call is recorded.", name="recorded", interruptible=False),
+    record=Recording(consent="recorded", refusal="unrecorded"),
     apology="I am sorry, something of ours has failed. Please call again.",
     fallback=[Transfer("+15550100077", timeout="20s"), Voicemail(max="2m")],
     languages=["en", "it"],
@@ -131,6 +133,7 @@ flow = Flow(
         Rule(
             "off_topic", when="the caller asks for medical advice", then=Say("I may not give advice, the dentist will.")
         ),
+        Rule("unrecorded", when="the caller does not want to be recorded", then=Say("Then this is not recorded.")),
         Rule("stop", when=Key("*"), then=HangUp()),
     ],
     initial_phase="reception",
