@@ -83,6 +83,7 @@ class PatientCore(CallCore):
         """Have the next rung of the silence ladder climbed when the core is asked next; False if there is none left."""
         left = self._rung < len(self.engine.flow.limits.silence)
         self._patient.silence_wanted = left
+        self._due_known = False
         return left
 
     def _drain(self, now: float) -> list[Effect]:

@@ -131,7 +131,11 @@ def empty_log(path: Path) -> bool:
 
 def _connect(path: Path, busy_timeout_s: float) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=busy_timeout_s, isolation_level=None, check_same_thread=False)
-    connection.execute("PRAGMA synchronous = FULL")  # a commit has returned from fsync
+    try:
+        connection.execute("PRAGMA synchronous = FULL")  # a commit has returned from fsync
+    except UnicodeDecodeError as exc:  # of the message, which quotes what stands in the file
+        connection.close()
+        raise sqlite3.DatabaseError("the file is no database, or damaged") from exc
     connection.execute("PRAGMA cache_size = -512")  # KiB: a process does not grow with its file, which the kernel keeps
     connection.execute("PRAGMA secure_delete = ON")  # what is erased is overwritten, not only forgotten
     return connection
