@@ -508,7 +508,7 @@ def test_erasing_says_what_it_did(run: Run, kept: str) -> None:
     assert shown.out.splitlines() == [
         "not erased: CA2 is still at work",
         "not erased: no call CA9 is recorded",
-        "1 call of 2026-03-01 12:00:00 UTC: journal, report and deliveries",
+        "1 call of 2026-03-01 12:00:00 UTC: journal, report, deliveries and recording",
         "erased: CA1",
         "calls erased: 1",
     ]
