@@ -8,6 +8,7 @@ from .json_types import PhoneNumber
 from .model import After, Analysis, AskAgain, Flow, HangUp, Key, Limits, Phase, PhaseLimits, Report, Rule, Say, To
 from .observations import Observations, ask, computed
 from .receivers import Receiver
+from .targets import Number, Sip
 from .tools import ToolContext, tool
 from .ways_out import Transfer, Voicemail
 
@@ -21,6 +22,7 @@ __all__ = [
     "HangUp",
     "Key",
     "Limits",
+    "Number",
     "Observations",
     "Phase",
     "PhaseLimits",
@@ -29,6 +31,7 @@ __all__ = [
     "Report",
     "Rule",
     "Say",
+    "Sip",
     "To",
     "ToolContext",
     "ToolError",

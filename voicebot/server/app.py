@@ -37,13 +37,13 @@ from .loop_lag import Change, LoopLag
 from .metrics_routes import MetricsRoutes
 from .observing import Observing
 from .overflow import Overflow
-from .passing import Passing
+from .passing import AFTER_PATH, Passing
 from .proxies import Proxies
 from .reporting import Reporter
 from .retention import keep_erasing
 from .siblings import Siblings
 from .status_routes import StatusRoutes
-from .twilio_routes import AFTER_PATH, TwilioRoutes
+from .twilio_routes import TwilioRoutes
 from .watch import Watch
 
 log = logging.getLogger(__name__)
