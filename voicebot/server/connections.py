@@ -46,8 +46,9 @@ def make_runner(app: web.Application) -> web.AppRunner:
     """How aiohttp serves an application of ours. Nobody sends us compressed bodies, so none is unpacked."""
 
     async def send_home(app: web.Application) -> None:
-        app[GATEKEEPER].send_home()  # aiohttp does not know of those that have said nothing
-        await asyncio.sleep(0)  # in which their ends are told
+        if GATEKEEPER in app:
+            app[GATEKEEPER].send_home()  # aiohttp does not know of those that have said nothing
+            await asyncio.sleep(0)  # in which their ends are told
 
     app.on_shutdown.append(send_home)
     return web.AppRunner(

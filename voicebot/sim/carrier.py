@@ -159,6 +159,11 @@ class CallForms:
             "Called": self.to,
         }
 
+    def answered(self, callee_sid: str, address: str, shown: str) -> dict[str, str]:
+        """What is posted for the words that somebody hears who was rung for the caller: it is a call of its own."""
+        callee = CallForms(self.account_sid, callee_sid, address, shown).call()
+        return callee | {"Direction": "outbound-dial", "ParentCallSid": self.call_sid}
+
     def ended(self, status: str, duration_s: float, wall: datetime) -> dict[str, str]:
         """The status callback. An inbound number reports its end alone, so its sequence number is the first."""
         return self.call(status) | {
