@@ -378,8 +378,10 @@ def _tokens(lines: Sequence[_Line]) -> dict[str, int]:
 
 
 def _problems(lines: Sequence[_Line]) -> Iterator[dict[str, Any]]:
-    for line in lines:
+    for number, line in enumerate(lines):
         match line.entry:
+            case call_entries.CallTakenOver() if _comes_back(lines[number - 1]):
+                continue
             case call_entries.ModelGone(reason=reason, planned=False):
                 yield {"kind": "model_lost", "text": reason, "at": line.wall}
             case call_entries.LegLost():
@@ -397,6 +399,11 @@ def _problems(lines: Sequence[_Line]) -> Iterator[dict[str, Any]]:
                 yield {"kind": "tool_failed", "text": f"{tool} did not come back with a result", "at": line.wall}
             case call_entries.StatementNotRendered(reason=reason):
                 yield {"kind": "statement_not_exact", "text": reason, "at": line.wall}
+
+
+def _comes_back(before: _Line) -> bool:
+    """Whether a call that is taken over goes on as planned, after a transfer that nobody answered."""
+    return isinstance(before.entry, engine_entries.TransferFailed)
 
 
 def _iso(wall: Any) -> str:

@@ -200,7 +200,7 @@ class Movement(ABC):
         if self.state.closing is not None:
             return []
         if len(self.state.transfers) >= MOST_TRANSFERS:
-            return self._close("transfer_failed")
+            return self._close("transfer_failed", note)
         ring_s = way.timeout if way.timeout is not None else self.flow.rung(way).timeout
         began = self._write(TransferBegan(way.to, way.brief, ring_s, quote, turn))
         return [began, *self._close("transferred", note, words=self._last_words())]

@@ -141,7 +141,7 @@ class Passing:
             except CallTakenError:
                 continue
             self._calls.conclude(taken, _ended_reason(past, on, result, over), at_once=True)
-            return self._closing(on, result, past)
+            return twiml.hang_up() if over else self._closing(on, result, past)
         return await self._after_the_end(call_sid)
 
     async def line_over(self, call_sid: str) -> None:
