@@ -3,8 +3,8 @@
     python tests/benchmarks/goodbyes.py                    200 calls
     python tests/benchmarks/goodbyes.py --calls 20 --first 181
 
-On the twin's virtual clock, over the whole path. Calls end by turns with a phase that hangs up, with the model's wish to
-end the call, with a transfer that has exact words, and with a transfer that the model asks for; both reach somebody.
+On the twin's virtual clock, over the whole path. Calls end by turns with a phase that hangs up, with the model's wish
+to end the call, with a transfer that has exact words, and with a transfer that the model asks for; both reach somebody.
 Each line has its own delays both ways (up to 0.8 s) and jitter (up to 0.4 s) on top; every fifth loses a third of its
 marks. The goodbye is judged by what was played into the caller's ear. The pause counts from its end to the stream's.
 Exit code 1 if a goodbye was cut.

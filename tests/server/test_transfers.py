@@ -251,3 +251,74 @@ async def test_instance_that_died_after_it_wrote_the_result_loses_nobody(made: S
     await made.post(f"{PASSED}1", BUSY)
     answer = await made.post(AFTER, sample("connect_action"))
     assert answer.verbs == ["Connect", "Redirect"]
+
+
+# ---- the number's fallback address ----------------------------------------------------------------------------------
+
+FALLBACK = "/twilio/fallback"
+
+
+def failed(path: str, code: str = "11205") -> dict[str, str]:
+    """What Twilio posts there."""
+    return sample("connect_action") | {"ErrorCode": code, "ErrorUrl": ORIGIN + path}
+
+
+@played
+async def test_result_whose_answer_failed_brings_the_caller_back(made: Site) -> None:
+    await rung(made)
+    answer = await made.post(FALLBACK, failed(f"{PASSED}1"))
+    assert answer.verbs == ["Connect", "Redirect"]
+    assert (await made.kinds()).count("transfer_failed") == 1
+
+
+@played
+async def test_call_whose_answer_failed_goes_on(made: Site) -> None:
+    await closed(made)
+    assert (await made.post(FALLBACK, failed(AFTER))).verbs == ["Dial"]
+
+
+@played
+async def test_call_that_is_over_hangs_up(made: Site) -> None:
+    await rung(made)
+    await made.post(f"{PASSED}1", DIALLED)
+    await made.calls.finished()
+    assert (await made.post(FALLBACK, failed(AFTER))).verbs == ["Hangup"]
+
+
+@pytest.mark.parametrize("query", ["0", "abc", "100", ""])
+def test_way_that_is_none_goes_on_as_after_a_stream(query: str) -> None:
+    @played
+    async def play(made: Site) -> None:
+        first = await rung(made)
+        assert await made.post(FALLBACK, failed(PASSED + query)) == first
+
+    play()
+
+
+@played
+async def test_call_that_never_began_hears_a_sentence(made: Site) -> None:
+    answer = await made.post(FALLBACK, failed("/twilio/voice"))
+    assert (answer.verbs, answer.said) == (["Say", "Hangup"], WORDS.trouble)
+    over = failed("/twilio/voice") | {"CallStatus": "completed"}
+    assert (await made.post(FALLBACK, over)).verbs == ["Hangup"]
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_call_that_never_began_is_rung_for_as_the_flow_says(broken: bool) -> None:
+    async def play() -> None:
+        async with site(flows=("elsewhere",), default_flow="elsewhere") as made:
+            if broken:
+                made.store.break_down()
+            answer = await made.post(FALLBACK, failed("/twilio/voice"))
+            assert (answer.verbs, answer.said) == (["Say", "Dial"], WORDS.transfer)
+            dial = ElementTree.fromstring(answer.text).find("Dial")
+            assert dial is not None
+            assert (dial.findtext("Number"), dial.get("timeout")) == ("+15550199", "20")
+            assert dial.get("action") == ORIGIN + "/twilio/overflown"
+
+    run_virtual(play(), limit_s=3600)
+
+
+@played
+async def test_fallback_is_for_the_phone_line_alone(made: Site) -> None:
+    assert (await made.post(FALLBACK, failed(AFTER), auth_token="another account's")).status == 403

@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from functools import wraps
+from urllib.parse import parse_qs, urlsplit
 
 from aiohttp import web
 from websockets.frames import CloseCode
@@ -25,6 +26,7 @@ from voicebot.call.session import CallSession
 from voicebot.engine.entries import EndedReason
 from voicebot.errors import FlowError, LegLostError, MediaStreamError, RefusedRequestError, StoreError, VoicebotError
 from voicebot.flow.loader import FlowShelf, LoadedFlow
+from voicebot.flow.ways_out import Transfer
 from voicebot.log_events import named
 from voicebot.observe.context import work_for
 from voicebot.store.contract import CallRecord, Store
@@ -39,18 +41,20 @@ from .gatekeeper import Reason
 from .instance import name_of
 from .lifecycle import CLAIM_LIMIT_S, ENDED_BADLY, MOST_ATTEMPTS, Calls, Obstacle
 from .overflow import OVERFLOWN_PATH, Overflow
-from .passing import AFTER_PATH, PASSED_PATH, WHISPER_PATH, Passing
+from .passing import AFTER_PATH, PASSED_PATH, TALK_LIMIT_S, WHISPER_PATH, Passing
 
 log = logging.getLogger(__name__)
 
 MEDIA_PATH = "/twilio/media"
 VOICE_PATH = "/twilio/voice"
+FALLBACK_PATH = "/twilio/fallback"
 MOST_ASKED_AGAIN = 2  # so often a caller waits a second for another instance to take the call
 BODY_LIMIT_S = 5.0
 START_LIMIT_S = 5.0
 WRITE_LIMIT_S = 5.0
 OVER_LIMIT_S = 4.0  # for the last words of a call whose line we have closed (`FAREWELL_LIMIT_S`)
 MAX_FRAME_BYTES = 64 * 1024
+_WAY = re.compile(r"[1-9][0-9]?")
 _CALL_SID = re.compile(r"CA[0-9a-f]{32}")
 _NUMBER = re.compile(r"\+[1-9]\d{6,14}")
 _ENDED = frozenset({"completed", "busy", "failed", "no-answer", "canceled"})
@@ -132,6 +136,7 @@ class TwilioRoutes:
             web.post(AFTER_PATH, self.after),
             web.post(PASSED_PATH, self.passed),
             web.post(WHISPER_PATH, self.whisper),
+            web.post(FALLBACK_PATH, self.fallback),
             web.post("/twilio/status", self.status),
             web.post("/twilio/stream-status", self.stream_status),
         ]
@@ -208,7 +213,9 @@ class TwilioRoutes:
         The call goes on here if its stream broke, or if whoever had it is gone: whichever instance is asked takes it.
         Where the voice agent cannot go on, the flow's ways out are taken.
         """
-        form = await self._signed_form(request)
+        return await self._after(request, await self._signed_form(request))
+
+    async def _after(self, request: web.Request, form: dict[str, str]) -> web.Response:
         call_sid = _call_sid(form)
         record = await self._store.call(call_sid)
         if record is None or record.ended is not None:
@@ -290,6 +297,54 @@ class TwilioRoutes:
         """The caller was taken elsewhere, and is back or has gone: take the next way out, or end the call."""
         form = await self._signed_form(request)
         return self._played(await self._passing.came_back(_call_sid(form), _way(request), form))
+
+    @_spoken_fallback
+    async def fallback(self, request: web.Request) -> web.Response:
+        """Twilio could not have one of our answers, or not read it: the call goes on all the same, if it ever began.
+
+        Of a caller who was taken elsewhere, the answer that failed was to what came of it: that is lost.
+        """
+        form = await self._signed_form(request)
+        call_sid, failed = _call_sid(form), urlsplit(form.get("ErrorUrl", ""))
+        log.error(
+            "Twilio could not use our answer: %.20s, %.100s",
+            form.get("ErrorCode"),
+            failed.path,
+            extra=named("answer_not_used", call_sid),
+        )
+        try:
+            known = await self._store.call(call_sid) is not None
+        except StoreError as exc:
+            log.error("the call goes on without a store: %s", exc, extra=named("request_failed", call_sid))
+            known = False
+        if not known:
+            return self._without_a_call(form)
+        way = parse_qs(failed.query).get("way", [""])[0]
+        if failed.path.endswith(PASSED_PATH) and _WAY.fullmatch(way):
+            told = {"CallStatus": form.get("CallStatus", "")}
+            return self._played(await self._passing.came_back(call_sid, int(way), told))
+        return await self._after(request, form)
+
+    def _without_a_call(self, form: dict[str, str]) -> web.Response:
+        """A caller whose call could not be begun: whom the flow has rung when all else fails, or a sentence."""
+        if form.get("CallStatus") in _ENDED:
+            return _xml(twiml.hang_up())
+        flow = self._route(form.get("To", "")).flow
+        self.refused("error")
+        way = next((one for one in flow.fallback if isinstance(one, Transfer)), None)
+        if way is None:
+            return _xml(twiml.say_trouble(flow.languages[0]))
+        target, caller = flow.rung(way), _number(form.get("From", ""))
+        return _xml(
+            twiml.ring(
+                target.address,
+                language=flow.languages[0],
+                action_url=self._public_url + OVERFLOWN_PATH,
+                ring_s=way.timeout if way.timeout is not None else target.timeout,
+                talk_s=TALK_LIMIT_S,
+                caller_id=target.caller_id or caller or _number(form.get("To", "")),
+            )
+        )
 
     async def whisper(self, request: web.Request) -> web.Response:
         """Somebody has answered for a caller: what they are told first. Whatever fails, the two are joined."""
@@ -438,7 +493,7 @@ def _call_sid(form: dict[str, str]) -> str:
 def _way(request: web.Request) -> int:
     """Which time the caller was taken elsewhere."""
     way = request.query.get("way", "")
-    if not re.fullmatch(r"[1-9][0-9]?", way):
+    if not _WAY.fullmatch(way):
         raise web.HTTPBadRequest(text="way is missing or malformed")
     return int(way)
 
