@@ -16,7 +16,7 @@ from tests.fakes import CALL_SID, START, FakeCore, FakeJournal, FakeLeg, FakeMod
 from voicebot.audio.formats import AudioFormat
 from voicebot.call.author_code import GRACE_S
 from voicebot.call.clips import ClipCache
-from voicebot.call.core import CallCore, Effect, EndWanted, Event, Journal, NoteWanted, SayWanted, StartTool
+from voicebot.call.core import CallCore, Effect, EndWanted, Event, Journal, NoteWanted, SayWanted, Stage, StartTool
 from voicebot.call.entries import CallOpened, Entry, KeyPress, LineQuality, kind_of, read_entry
 from voicebot.call.ports import (
     AnswerTool,
@@ -24,6 +24,7 @@ from voicebot.call.ports import (
     CallerAudio,
     CallerAudioQuality,
     CallerLeft,
+    CancelReply,
     ClearPlayback,
     CloseLeg,
     InsertNote,
@@ -358,6 +359,45 @@ async def test_caller_audio_reaches_the_model_in_order() -> None:
         call.leg.tell(CallerAudio(bytes([number])))
     await call.model.sent_one(AppendAudio, 50)
     assert call.model.sent == [AppendAudio(bytes([number])) for number in range(50)]
+    await call.hung_up()
+
+
+@virtual
+async def test_audio_goes_straight_to_the_model() -> None:
+    call = await Call().connected()
+    for number in range(5):
+        call.leg.say(bytes([number]))  # in one step: nobody is woken up
+    assert call.model.sent == [AppendAudio(bytes([number])) for number in range(5)]
+    assert not [event for _, event in call.fake.seen if isinstance(event, CallerAudio)]
+    await call.hung_up()
+
+
+@virtual
+async def test_audio_waits_behind_what_is_being_done() -> None:
+    call = await Call().connected()
+    call.fake.answers[CallerAudio] = lambda event: [AppendAudio(event.payload)]  # type: ignore[union-attr]
+    call.fake.answers[SpeechStarted] = lambda event: [ClearPlayback(), CancelReply()]
+    call.model.takes_writes.clear()
+    call.model.tell(SpeechStarted("u1", 10))
+    await settle()  # the model is being written to
+    call.leg.say(b"1")
+    call.leg.say(b"2")
+    call.model.takes_writes.set()
+    await settle()
+    call.leg.say(b"3")
+    await settle()
+    assert call.model.sent == [CancelReply(), AppendAudio(b"1"), AppendAudio(b"2"), AppendAudio(b"3")]
+    await call.hung_up()
+
+
+@virtual
+async def test_audio_that_nobody_hears_any_more_goes_nowhere() -> None:
+    call = await Call().connected()
+    call.core.stage = Stage.LEAVING
+    call.leg.say(b"1")
+    await settle()
+    assert AppendAudio(b"1") not in call.model.sent
+    call.core.stage = Stage.TALKING
     await call.hung_up()
 
 

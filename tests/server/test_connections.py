@@ -16,7 +16,7 @@ from websockets.exceptions import ConnectionClosed
 
 from voicebot.server import connections
 from voicebot.server.answers import SAFE_HEADERS
-from voicebot.server.connections import GATEKEEPER, Doors, client_of, counted, make_runner, prepared, upgraded, vouch
+from voicebot.server.connections import GATEKEEPER, Doors, client_of, counted, guard, make_runner, upgraded, vouch
 from voicebot.server.gatekeeper import Gatekeeper
 from voicebot.server.proxies import Proxies
 from voicebot.telephony.socket import Upgraded, upgrade
@@ -127,8 +127,7 @@ async def served(*, total: int = 100, per_address: int = 100, trusted: Sequence[
 
     app = web.Application(client_max_size=1024, middlewares=[counted])
     networks = [ip_network(one) for one in trusted]
-    app[GATEKEEPER] = Gatekeeper(Proxies(networks), total=total, per_address=per_address)
-    app.on_response_prepare.append(prepared)
+    guard(app, Gatekeeper(Proxies(networks), total=total, per_address=per_address))
     app.add_routes([web.get("/hello", hello), web.get("/stuck", stuck), web.get("/broken", broken)])
     app.add_routes([web.post("/read", read), web.get("/page", page), web.get("/long", long), web.get("/talk", talk)])
     runner = make_runner(app)

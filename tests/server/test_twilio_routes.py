@@ -601,6 +601,21 @@ async def test_body_that_drips_is_given_up(made: Site, path: str) -> None:
     await writer.wait_closed()
 
 
+@pytest.mark.parametrize("path", WEBHOOKS)
+@on_site()
+async def test_body_that_breaks_off_is_no_error_of_ours(
+    made: Site, path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    _, writer = await asyncio.open_connection("127.0.0.1", PORT)
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: {FORM}\r\nContent-Length: 1000\r\n"
+    writer.write(f"{head}X-Twilio-Signature: {SIGNED['X-Twilio-Signature']}\r\n\r\nCallSid=".encode())
+    await asyncio.sleep(0.1)
+    writer.transport.abort()
+    await asyncio.sleep(0.1)
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+    await nothing_opened(made)
+
+
 # ---- the stream -----------------------------------------------------------------------------------------------------
 
 

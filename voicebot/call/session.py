@@ -2,7 +2,8 @@
 
 One reader per leg, one timer and one task per running tool; all of them belong to one task group, whose body follows
 the caller. Effects are performed by one task at a time in the order they were decided, by whichever reader brought
-the event, so that in the common case no other task has to wake up.
+the event, so that in the common case no other task has to wake up. The caller's audio needs no task at all: it is
+given to the model in the step in which it comes, unless something is being done that it must not overtake.
 
 The flow's handlers are told of every journal entry as it is decided. Their own task is not of this group, since the
 call does not wait for them: whoever runs the session runs `handlers` beside it.

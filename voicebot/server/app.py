@@ -29,7 +29,7 @@ from voicebot.telephony.rest import TwilioRest
 from voicebot.telephony.signatures import SignatureChecker
 
 from .api_token import ApiToken
-from .connections import GATEKEEPER, counted, prepared
+from .connections import counted, guard
 from .gatekeeper import Gatekeeper
 from .instance import new_owner
 from .lifecycle import Calls, ModelAccess, in_background
@@ -193,8 +193,8 @@ async def create_app(
         await calls.end()
 
     app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[counted, observing.middleware])
-    app[CALLS], app[WATCH], app[LOOP_LAG], app[GATEKEEPER] = calls, watch, lag, gatekeeper
-    app.on_response_prepare.append(prepared)
+    app[CALLS], app[WATCH], app[LOOP_LAG] = calls, watch, lag
+    guard(app, gatekeeper)
     app.add_routes([*twilio.routes(), *status.routes(), *metrics.routes()])
     app.cleanup_ctx.append(work)
     app.on_shutdown.append(end_calls)

@@ -44,13 +44,6 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 def make_runner(app: web.Application) -> web.AppRunner:
     """How aiohttp serves an application of ours. Nobody sends us compressed bodies, so none is unpacked."""
-
-    async def send_home(app: web.Application) -> None:
-        if GATEKEEPER in app:
-            app[GATEKEEPER].send_home()  # aiohttp does not know of those that have said nothing
-            await asyncio.sleep(0)  # in which their ends are told
-
-    app.on_shutdown.append(send_home)
     return web.AppRunner(
         app,
         access_log=None,
@@ -262,7 +255,19 @@ async def counted(request: web.Request, handler: Handler) -> web.StreamResponse:
         connection.request_done()
 
 
-async def prepared(request: web.Request, response: web.StreamResponse) -> None:
+def guard(app: web.Application, gatekeeper: Gatekeeper) -> None:
+    """Have an application served behind a gatekeeper."""
+    app[GATEKEEPER] = gatekeeper
+    app.on_response_prepare.append(_prepared)
+    app.on_shutdown.append(_send_home)
+
+
+async def _send_home(app: web.Application) -> None:
+    app[GATEKEEPER].send_home()  # aiohttp does not know of those that have said nothing
+    await asyncio.sleep(0)  # in which their ends are told
+
+
+async def _prepared(request: web.Request, response: web.StreamResponse) -> None:
     """A signal of the application's: an answer is about to be sent."""
     for name, value in SAFE_HEADERS.items():
         if name == "Server":

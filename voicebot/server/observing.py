@@ -180,7 +180,11 @@ class Observing:
             async with asyncio.timeout(STORE_LIMIT_S):
                 backlog = await store.backlog()
         except (StoreError, TimeoutError) as exc:
-            log.warning("the outbox cannot be counted: %s", exc, extra=named("store_outbox_not_counted"))
+            log.warning(
+                "the outbox cannot be counted: %s",
+                str(exc) or f"no answer within {STORE_LIMIT_S:g} s",
+                extra=named("store_outbox_not_counted"),
+            )
             return ""
         families = self.families
         for state in ("pending", "dead", "disabled"):

@@ -445,6 +445,8 @@ class TwilioRoutes:
                     form = await request.post()
             except TimeoutError as exc:
                 raise web.HTTPRequestTimeout(text="the body did not come in time") from exc
+            except ConnectionError as exc:  # nobody reads the answer
+                raise web.HTTPBadRequest(text="the body did not come whole") from exc
             except (ValueError, LookupError) as exc:
                 raise RefusedRequestError("the body is no form") from exc
         self._checker.check_webhook(request.raw_path, form, signature)

@@ -131,6 +131,7 @@ def empty_log(path: Path) -> bool:
 def _connect(path: Path, busy_timeout_s: float) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=busy_timeout_s, isolation_level=None, check_same_thread=False)
     connection.execute("PRAGMA synchronous = FULL")  # a commit has returned from fsync
+    connection.execute("PRAGMA cache_size = -512")  # KiB: a process does not grow with its file, which the kernel keeps
     connection.execute("PRAGMA secure_delete = ON")  # what is erased is overwritten, not only forgotten
     return connection
 
