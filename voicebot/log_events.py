@@ -38,6 +38,7 @@ LogEvent = Literal[
     "lagging",
     "lagging_no_more",
     "stream_error",
+    "answer_not_used",
     # calls
     "call_refused_full",
     "call_resumed",

@@ -68,6 +68,8 @@ from voicebot.engine.entries import (
     ToolAnswered,
     ToolHeld,
     ToolStarted,
+    TransferBegan,
+    TransferFailed,
 )
 from voicebot.errors import StoreError
 
@@ -117,6 +119,8 @@ SAMPLES: dict[str, Entry] = {
     "asked_again": AskedAgain("book", ("guests", "judged they are sure"), 2),
     "rule_applied": RuleApplied("human", "a person please", 2),
     "time_ran_out": TimeRanOut("phase"),
+    "transfer_began": TransferBegan("desk", True, 25.0, "a person, please", 3),
+    "transfer_failed": TransferFailed("desk", "busy"),
     "tool_held": ToolHeld("call-1", "book", "{}", True),
     "proposal_refused": ProposalRefused("guests", "Input should be a valid integer", 1),
     "tool_started": ToolStarted("call-1", "book", '{"seats": 2}'),

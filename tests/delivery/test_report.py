@@ -232,6 +232,7 @@ def test_whole_call_folds_to_its_report() -> None:
             "statements": [],
             "tools": [{"tool": "book", "ok": True, "took_ms": 400, "at": wall(8900)}],
             "messages": [],
+            "transfer": None,
             "passed_on": [],
             "transcript": [
                 {"speaker": "bot", "text": "Trattoria Roma.", "at": wall(3000)},

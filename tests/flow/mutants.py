@@ -45,6 +45,10 @@ def _parcels(rule: str, what: str, *changes: tuple[str, str], also: str = "") ->
     return Mutant(rule, what, "parcels", changes, frozenset(also.split()))
 
 
+def _switchboard(rule: str, what: str, *changes: tuple[str, str], also: str = "") -> Mutant:
+    return Mutant(rule, what, "switchboard", changes, frozenset(also.split()))
+
+
 def _kiosk(rule: str, what: str, *changes: tuple[str, str], also: str = "") -> Mutant:
     return Mutant(rule, what, "kiosk", changes, frozenset(also.split()))
 
@@ -559,4 +563,46 @@ RECORDINGS = (
     _clinic("F039", "an opening that can be cut", ('name="recorded", interruptible=False', 'name="recorded"')),
 )
 
-MUTANTS = (*NAMES, *ROADS, *FIELDS, *WORDS, *GUARDS, *ENDS, *RECEIVERS, *WAYS_OUT, *RECORDINGS)
+TRANSFERS = (
+    _switchboard("F000", "a ring of an hour", ('timeout="25s"', 'timeout="1h"')),
+    _switchboard("F002", "nobody answers, and nowhere to go on", ('"nobody_free", timeout', '"nobody_there", timeout')),
+    _switchboard(
+        "F004",
+        "the way back is not taken",
+        ('Number("+15550100011", no_answer="nobody_free"', 'Number("+15550100011", no_answer="reception"'),
+        ('example.com", no_answer="nobody_free"', 'example.com", no_answer="reception"'),
+        ("observations=[it.name, it.about]", "observations=[it.name, it.about, it.call_back]"),
+        ("observations=[it.call_back],", ""),
+    ),
+    _switchboard(
+        "F006",
+        "a transfer that jumps",
+        ('end=Transfer("office", brief', 'may_jump=["bye"], end=Transfer("office", brief'),
+    ),
+    _switchboard(
+        "F006",
+        "a transfer that may be asked for",
+        ('end=Transfer("office", brief', 'may_transfer=["bench"], end=Transfer("office", brief'),
+    ),
+    _switchboard("F036", "a way out to nobody", ('fallback=[Transfer("bench")]', 'fallback=[Transfer("bensh")]')),
+    _switchboard("F040", "a transfer to nobody", ('Transfer("bench", brief', 'Transfer("bensh", brief')),
+    _switchboard("F040", "the model may ring nobody", ('may_transfer=["office"]', 'may_transfer=["offise"]')),
+    _switchboard(
+        "F040", "a number where a target stands", ('Transfer("office", brief', 'Transfer("+15550100012", brief')
+    ),
+    _switchboard("F041", "a target without a country", ('Number("+15550100011"', 'Number("5550100011"')),
+    _switchboard("F041", "a target that leads back here", ('Number("+15550100011"', 'Number("+15550100010"')),
+    _switchboard("F041", "a target at no host", ("sip:office@pbx.example.com", "sip:office")),
+    _switchboard("F041", "a SIP address with headers", ("pbx.example.com", "pbx.example.com?Subject=x")),
+    _switchboard("F041", "a name in the place of a caller id", ('caller_id="+15550100010"', 'caller_id="Workshop"')),
+    _switchboard("F042", "the workshop does not answer", ('no_answer="nobody_free", timeout', "timeout")),
+    _switchboard(
+        "F043",
+        "a desk that nobody rings",
+        ('    fallback=[Transfer("bench")]', "    fallback=[]"),
+        ('end=Transfer("bench", brief', 'end=Transfer("office", brief'),
+    ),
+    _switchboard("F044", "words that nobody speaks", ('[Transfer("bench")]', '[Transfer("bench", say="Hold on.")]')),
+)
+
+MUTANTS = (*NAMES, *ROADS, *FIELDS, *WORDS, *GUARDS, *ENDS, *RECEIVERS, *WAYS_OUT, *RECORDINGS, *TRANSFERS)

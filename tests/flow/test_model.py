@@ -285,7 +285,7 @@ BROKEN: list[tuple[str, str]] = [
     ("{}", "goal: Field required; phases: Field required"),
     (json.dumps(document(surprise=1)), "surprise: Unexpected keyword"),
     (json.dumps(document(phases=[])), "no phases"),
-    (json.dumps(document(phases=[{"name": "a", "end": {"kind": "transfer"}}])), "phases.0.end.kind"),
+    (json.dumps(document(phases=[{"name": "a", "end": {"kind": "park"}}])), "phases.0.end"),
     (json.dumps(document(phases=[{"name": "a", "tools": ["rm"]}])), "no tool is registered as 'rm'"),
     (json.dumps(document(phases=[{"name": "a", "tools": ["on_menu"]}])), "no tool is registered as 'on_menu'"),
     (json.dumps(document(phases=[{"name": "a", "transitions": [{"phase": "b", "when": 1}]}])), "is no guard"),
@@ -346,7 +346,7 @@ def test_ways_out_stand_in_json_as_they_are_written() -> None:
     phases = [Phase("bye", instructions="Say goodbye.", end=HangUp())]
     flow = Flow(goal="g", phases=phases, fallback=[Transfer("+15550199", timeout="20s"), Voicemail(max="2m")])
     assert json.loads(flow_to_json(flow))["fallback"] == [
-        {"to": "+15550199", "timeout": 20.0, "kind": "transfer"},
+        {"to": "+15550199", "timeout": 20.0, "brief": False, "say": "", "kind": "transfer"},
         {"max": 120.0, "kind": "voicemail"},
     ]
     assert flow_from_json(flow_to_json(flow)).fallback == flow.fallback

@@ -70,6 +70,13 @@ def test_entry_counts_one(entry: Entry, series: str) -> None:
     assert moved(entry) == {series: 1}
 
 
+def test_refused_transfer_counts_as_one_too() -> None:
+    assert moved(ProposalRefused("transfer_call", "to whom", 1)) == {
+        'voicebot_proposals_refused_total{flow="visit"}': 1,
+        'voicebot_transfers_refused_total{flow="visit"}': 1,
+    }
+
+
 def test_answer_and_tool_are_timed() -> None:
     assert moved(TurnAnswered(1, 640)) == {
         'voicebot_response_seconds_sum{flow="visit"}': 0.64,

@@ -23,7 +23,7 @@ from twilio.request_validator import RequestValidator
 from tests.fakes import START, BreakableStore, calls_over, open_sockets
 from voicebot.audio.formats import AudioFormat
 from voicebot.call.session import CallSession
-from voicebot.flow import Flow, Observations, Phase, Transfer, Voicemail, ask
+from voicebot.flow import Flow, Number, Observations, Phase, Transfer, Voicemail, ask
 from voicebot.flow.loader import FlowShelf, load_flow
 from voicebot.flow.ways_out import WayOut
 from voicebot.server.app import MAX_BODY_BYTES
@@ -69,6 +69,17 @@ def flow_of(language: str, *numbers: str, fallback: Sequence[WayOut] = ()) -> Fl
 FLOWS = {
     "assess": load_flow("assess", flow_of("en", "+390600000001")),
     "order": load_flow("order", flow_of("it", "+390600000002")),
+    "desk": load_flow(
+        "desk",
+        Flow(
+            goal="Join the caller to somebody.",
+            targets={"desk": Number("+15550177", no_answer="nobody", timeout="25s", caller_id="+15550100")},
+            phases=[
+                Phase("human", instructions="Say that you connect them.", end=Transfer("desk", brief=True)),
+                Phase("nobody", instructions="Offer to call back."),
+            ],
+        ),
+    ),
     "elsewhere": load_flow(
         "elsewhere", flow_of("en", fallback=[Transfer("+15550199", timeout="20s"), Voicemail(max="2m")])
     ),

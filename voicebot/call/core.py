@@ -21,7 +21,8 @@ waits too long for a word hears one that was rendered before.
 under way is committed and its transcript waited for (bounded). Then the model looks back at the call, if the flow wants
 that (bounded, see `analysis`). `Finish` is the last effect ever; or `LetGo`, when the caller's stream is lost or the
 process stops: then the call is not over, and goes on from its journal (`resume`). A call whose model is gone is let go,
-too, if the phone line takes the caller elsewhere then (`passes_on`): what comes of that ends the call.
+too, if the phone line takes the caller elsewhere then (`passes_on`), and one whose caller is to be joined to a human
+being: what comes of that ends the call, or has it go on.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ from .past import Past
 from .patience import Patience
 from .playback import Playback
 from .speaker import Ended, Speaker
-from .statements import Statements, apology_of, hold_words, ready_words, words_of_return
+from .statements import Statements, apology_of, hold_words, ready_words, words_of_return, words_when_unreached
 
 CLOSING_LIMIT_S = 20.0  # from the decision to end until the goodbye must be on the line
 GOODBYE_LIMIT_S = 60.0  # from the decision to end, for a goodbye that is being heard
@@ -231,6 +232,7 @@ class CallCore:
         self._contact = Contact(resumed=past is not None)
         self._memory = Memory.of(entry for _, entry in past.lines) if past else Memory()  # for a model that is new here
         self._reason: EndedReason | None = None
+        self._last_words = False  # the goodbye is exact words: the model has nothing to say any more
         self._close_by: float | None = None
         self._close_at_last = 0.0
         self._line_closed_at = 0.0
@@ -241,6 +243,11 @@ class CallCore:
     def reason(self) -> EndedReason | None:
         """Why the call is ending, once that is decided."""
         return self._reason
+
+    @property
+    def _transfers(self) -> bool:
+        """Whether the caller is to be joined to a human being once they have heard so."""
+        return self._reason == "transferred"
 
     @property
     def hears(self) -> bool:
@@ -440,18 +447,20 @@ class CallCore:
         if past.answerer is not None and past.answerer.by_machine:
             self._leave_message(past.answerer, now)
             return
-        opening = self.engine.flow.opening
+        opening, unreached = self.engine.flow.opening, self.engine.state.unreached is not None
         if opening is not None and past.needs_opening(opening):
             self._statements.add(opening)
-        elif (words := words_of_return(self.engine.flow)) is not None:
+        elif words := words_when_unreached(self.engine.flow) if unreached else words_of_return(self.engine.flow):
             self._statements.add(words)
         self._perform(self.engine.handle(engine_events.CallResumed(), now), now)
-        if self.stage is Stage.TALKING:
+        if self.stage is Stage.TALKING and unreached:
+            self._owe(_GO_ON_UNREACHED)
+        elif self.stage is Stage.TALKING:
             self._owe(_ANSWER_AFTER_RETURN if past.caller_waits else _ASK_AFTER_RETURN)
 
     def hand_over(self, now: float) -> list[Effect]:
         """This process stops: let the call go on in another one, if it is one that can."""
-        if self.stage in (Stage.PREPARING, Stage.TALKING):
+        if self.stage in (Stage.PREPARING, Stage.TALKING) or (self.stage is Stage.CLOSING and self._transfers):
             self._let_go(entries.HandedOver(), now)
         return self._drain(now)
 
@@ -465,7 +474,7 @@ class CallCore:
     def abandon(self, reason: EndedReason, now: float) -> list[Effect]:
         """End at once, whatever is under way."""
         if self.stage is not Stage.ENDED:
-            self._end(self._reason or reason, now)
+            self._end(reason if self._transfers else self._reason or reason, now)
         return self._drain(now)
 
     def handle(self, event: Event, now: float) -> list[Effect]:
@@ -651,7 +660,7 @@ class CallCore:
         self._owe()
 
     def _caller_left(self, how: str, now: float) -> None:
-        if self.stage is Stage.TALKING and how == "lost":
+        if how == "lost" and (self.stage is Stage.TALKING or (self.stage is Stage.CLOSING and self._transfers)):
             self._let_go(entries.LegLost(), now)
         elif self.stage in _AUDIBLE:
             self._leave("caller_hung_up" if how == "hangup" else "connection_lost", now, by_caller=True)
@@ -659,7 +668,7 @@ class CallCore:
     # ---- the model's replies --------------------------------------------------------------------------------------
 
     def _owe(self, note: str = "") -> None:
-        if self.stage in _AUDIBLE and not self._to_machine:
+        if self.stage in _AUDIBLE and not self._to_machine and not self._last_words:
             self._owed = [*(self._owed or ()), *([note] if note else ())]
 
     def _settle(self, now: float) -> None:
@@ -745,6 +754,11 @@ class CallCore:
         """The model is of no use any more: exact words that were rendered before are all there is to say."""
         if self._to_machine and not self._statements.held_up:  # what is left to say needs no model
             return
+        if self._transfers and self.stage is Stage.CLOSING:  # somebody else is about to speak to the caller
+            self._owed, self._retry_at, self._caller_speaking = None, None, False
+            if self._statements.held_up:
+                self._statements.drop()
+            return
         apology = None if self._to_machine else apology_of(self.engine.flow)
         payload = None if apology is None else self._statements.payload(apology)
         if apology is None or payload is None or self.stage not in _AUDIBLE:
@@ -820,7 +834,10 @@ class CallCore:
 
     def _clip_failed(self, key: str, reason: str, now: float) -> None:
         """What cannot be rendered the model says in a reply; written down is that it was not exact."""
-        for say in self._statements.failed(key):
+        failed = self._statements.failed(key)
+        if failed:
+            self._last_words = False  # they are for the model to say after all
+        for say in failed:
             self._journal(entries.StatementNotRendered(say.text, reason))
             self._owe(f"Say exactly this, word for word, and nothing else: {say.text}")
             if say.name:  # a model's own words never count as heard
@@ -849,17 +866,20 @@ class CallCore:
                     self._owe(note)
                 case engine_events.CloseTurn():
                     self._close_turn()
-                case engine_events.Close(reason=reason, note=note):
-                    self._begin_closing(reason, note, now, goodbye_said=goodbye_said)
+                case engine_events.Close():
+                    self._begin_closing(effect, now, goodbye_said=goodbye_said)
 
-    def _begin_closing(self, reason: EndedReason, note: str, now: float, *, goodbye_said: bool) -> None:
-        """The engine ends the call. With a `note`, a goodbye that the deciding reply has already said is enough."""
+    def _begin_closing(self, close: engine_events.Close, now: float, *, goodbye_said: bool) -> None:
+        """The engine ends the call. With a note, a goodbye that the deciding reply has already said is enough."""
         if self.stage is not Stage.TALKING:
             return
-        self.stage, self._reason = Stage.CLOSING, reason
+        self.stage, self._reason = Stage.CLOSING, close.reason
         self._close_by, self._close_at_last = now + CLOSING_LIMIT_S, now + GOODBYE_LIMIT_S
-        if not (note and goodbye_said):
-            self._owe(note)
+        if close.words is not None:
+            self._statements.add(close.words)
+            self._owed, self._last_words = None, True
+        elif not (close.note and goodbye_said):
+            self._owe(close.note)
 
     # ---- the end --------------------------------------------------------------------------------------------------
 
@@ -877,7 +897,7 @@ class CallCore:
 
     def _leave(self, reason: EndedReason, now: float, *, by_caller: bool = False) -> None:
         """Close the line (harmless if it is gone), and wait shortly for the words and calls still under way."""
-        self._reason = self._reason or reason
+        self._reason = reason if by_caller and self._transfers else self._reason or reason
         self.left_by_caller = by_caller
         if not by_caller:  # written down before it is done: who finds the stream closed knows that nobody was lost
             self._journal(entries.LineClosed(self._reason))
@@ -905,7 +925,8 @@ class CallCore:
 
     def _look_back_or_end(self, now: float) -> None:
         """Nothing more is waited for: have the model look back at the call if that is wanted, and end after it."""
-        if self._passes_on and self._reason == "model_failed" and not self.left_by_caller:
+        passes_on = self._transfers or (self._passes_on and self._reason == "model_failed")
+        if passes_on and not self.left_by_caller:
             self._skip_analysis()
             self.stage = Stage.ENDED
             self._out.append(LetGo())
@@ -957,6 +978,9 @@ _ANSWER_AFTER_RETURN = "The connection is back, and the caller has been told so.
 _ASK_AFTER_RETURN = (
     "The connection is back, and the caller has been told so. What they said meanwhile was lost: "
     "ask your last question again, briefly."
+)
+_GO_ON_UNREACHED = (
+    "The caller could not be connected: nobody was there, and the caller has been told so. Go on with the instructions."
 )
 _MODEL = get_args(ports.ModelCommand)
 _FROM_MODEL = tuple(kind for kind in get_args(ports.ModelEvent) if kind is not ports.ModelLost)

@@ -216,15 +216,17 @@ class LineClosed:
 
 @dataclass(frozen=True, slots=True)
 class PassedOn:
-    """The phone line takes the caller elsewhere, as the flow's `fallback` says: the `number`-th time in this call.
+    """The phone line takes the caller elsewhere: the `number`-th time in this call.
 
     `target` is who is rung, None for a voicemail. What comes of it is known after `limit_s` at the latest, or never.
+    `name` is that of the flow's target which the conversation led to; None for a way of its `fallback`.
     """
 
     number: int
     to: Literal["transfer", "voicemail"]
     target: str | None
     limit_s: float
+    name: str | None = None
 
 
 PassingStatus = Literal["completed", "busy", "no_answer", "failed", "canceled", "recorded", "empty"]

@@ -12,7 +12,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import get_args
 
-from voicebot.engine.entries import CallerTurnTaken, EndedReason, EngineEntry
+from voicebot.engine.entries import CallerTurnTaken, EndedReason, EngineEntry, TransferBegan, TransferFailed
 from voicebot.errors import JournalError
 from voicebot.flow.model import Say
 from voicebot.store.contract import StoredEntry
@@ -83,13 +83,27 @@ class Past:
     @cached_property
     def closed(self) -> EndedReason | None:
         """Why the line was closed, if that was our decision; then nobody waits on it any more."""
-        closed = (entry.reason for _, entry in self.lines if isinstance(entry, (LineClosed, CallEnded)))
+        closed = (entry.reason for entry in self._latest if isinstance(entry, (LineClosed, CallEnded)))
         return next(closed, None)
 
     @cached_property
     def answerer(self) -> AnswererKnown | None:
         """Who has answered our call, if the phone line has found out."""
         return next((entry for _, entry in reversed(self.lines) if isinstance(entry, AnswererKnown)), None)
+
+    @cached_property
+    def _latest(self) -> tuple[Entry, ...]:
+        """What has happened since the caller came back from a transfer, if they ever did."""
+        entries = tuple(entry for _, entry in self.lines)
+        came_back = (number for number, entry in enumerate(entries) if isinstance(entry, TransferFailed))
+        return entries[max(came_back, default=-1) + 1 :]
+
+    @cached_property
+    def transfer(self) -> TransferBegan | None:
+        """Whom the caller is to be joined to, if that is why the line is closed, or about to be."""
+        if self.closed not in (None, "transferred"):
+            return None
+        return next((entry for entry in reversed(self._latest) if isinstance(entry, TransferBegan)), None)
 
     @cached_property
     def passings(self) -> tuple[Passing, ...]:
@@ -100,6 +114,11 @@ class Past:
             for at_ms, entry in self.lines
             if isinstance(entry, PassedOn)
         )
+
+    @cached_property
+    def elsewhere(self) -> Passing | None:
+        """Where the phone line took the caller since the line was closed, whatever came of it."""
+        return self.passings[-1] if any(isinstance(entry, PassedOn) for entry in self._latest) else None
 
     @cached_property
     def awaited(self) -> Passing | None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from voicebot.audio.formats import AudioFormat
 from voicebot.flow.model import AskAgain, Flow, Say
+from voicebot.flow.ways_out import Transfer
 
 from .clips import ClipCache, clip_key, spoken_as_written
 from .ports import ClipRendered, RenderClip
@@ -47,6 +48,16 @@ _RETURN = {
 }
 
 
+_UNREACHED = {
+    "de": "Es tut mir leid, es ist gerade niemand zu erreichen.",
+    "en": "I am sorry, nobody could be reached just now.",
+    "es": "Lo siento, ahora mismo no contesta nadie.",
+    "fr": "Je suis désolé, personne n'est joignable pour le moment.",
+    "it": "Mi dispiace, in questo momento non risponde nessuno.",
+    "pt": "Lamento, neste momento ninguém atende.",
+}
+
+
 def hold_words(flow: Flow) -> Say | None:
     """What a caller hears who waits for the model, in the flow's language; None if we have no words in it."""
     words = _HOLD.get(flow.languages[0])
@@ -56,6 +67,12 @@ def hold_words(flow: Flow) -> Say | None:
 def words_of_return(flow: Flow) -> Say | None:
     """What a caller hears first when the call goes on after it was cut off."""
     words = _RETURN.get(flow.languages[0])
+    return Say(words) if words else None
+
+
+def words_when_unreached(flow: Flow) -> Say | None:
+    """What a caller hears first who was to be joined to somebody, and comes back since nobody answered."""
+    words = _UNREACHED.get(flow.languages[0])
     return Say(words) if words else None
 
 
@@ -69,13 +86,16 @@ def apology_of(flow: Flow) -> Say | None:
 
 
 def ready_words(flow: Flow) -> list[Say]:
-    """What may have to be said at once: in need, the silence ladder, fillers of tools, what rules say, to machines."""
+    """What may have to be said at once: in need, in silence, while tools work, by rules, to machines, at transfers."""
     in_need = [say for say in (apology_of(flow), hold_words(flow), words_of_return(flow)) if say is not None]
     texts = [rung.then.text for rung in flow.limits.silence if isinstance(rung.then, AskAgain)]
     texts += [tool.filler for phase in flow.phases for tool in flow.tools_in(phase)]
     texts += [phase.commit.tool.filler for phase in flow.phases if phase.commit is not None]
     texts += [rule.then.text for rule in flow.rules if isinstance(rule.then, Say)]
     texts += [flow.message.text] if flow.message is not None else []
+    texts += [phase.end.say for phase in flow.phases if isinstance(phase.end, Transfer)]
+    if any(target.no_answer for target in flow.targets.values()) and (back := words_when_unreached(flow)) is not None:
+        in_need.append(back)
     return [*in_need, *(Say(text) for text in dict.fromkeys(texts) if text)]
 
 

@@ -88,6 +88,7 @@ def fold_report(record: CallRecord, flow: Flow, journal: Sequence[StoredEntry]) 
         "statements": list(_statements(flow, lines)),
         "tools": list(_tools(lines)),
         "messages": list(_messages(lines)),
+        "transfer": _transfer(lines),
         "passed_on": list(_passed_on(lines)),
         "transcript": list(_transcript(lines)),
         "transcript_url": None,
@@ -132,6 +133,7 @@ def bare_report(record: CallRecord, flow: Flow | None, journal: Sequence[StoredE
         "summary": None,
         "filled_after": [],
         **{name: [] for name in lists},
+        "transfer": None,
         "transcript_url": None,
         "response_ms": None,
         "line": None,
@@ -278,7 +280,8 @@ def _rules(lines: Sequence[_Line]) -> Iterator[dict[str, Any]]:
 
 def _phases(lines: Sequence[_Line]) -> Iterator[dict[str, Any]]:
     entered = [(line.entry, line.wall) for line in lines if isinstance(line.entry, engine_entries.PhaseEntered)]
-    over = next((line.wall for line in lines if isinstance(line.entry, call_entries.PassedOn)), None)
+    last = max((n for n, line in enumerate(lines) if isinstance(line.entry, engine_entries.PhaseEntered)), default=0)
+    over = next((line.wall for line in lines[last:] if isinstance(line.entry, call_entries.PassedOn)), None)
     for number, (entry, wall) in enumerate(entered, 1):
         left = entered[number][1] if number < len(entered) else over or lines[-1].wall
         yield {"name": entry.phase, "cause": entry.cause, "entered_at": wall, "left_at": left}
@@ -307,6 +310,28 @@ def _messages(lines: Sequence[_Line]) -> Iterator[dict[str, Any]]:
     for line in lines:
         if isinstance(line.entry, call_entries.TextMessage):
             yield {"text": line.entry.text, "problem": line.entry.problem, "at": line.wall}
+
+
+def _transfer(lines: Sequence[_Line]) -> dict[str, Any] | None:
+    """The last transfer that the conversation led to, and what came of it; null where there was none.
+
+    Its result is null if nobody was rung any more, or if the phone line never told.
+    """
+    begun = next((line for line in reversed(lines) if isinstance(line.entry, engine_entries.TransferBegan)), None)
+    if begun is None or not isinstance(begun.entry, engine_entries.TransferBegan):
+        return None
+    after = [line.entry for line in lines[lines.index(begun) :]]
+    rung = next((one for one in after if isinstance(one, call_entries.PassedOn) and one.name is not None), None)
+    ended = (one for one in after if isinstance(one, call_entries.PassingEnded) and rung and one.number == rung.number)
+    result = next(ended, None)
+    return {
+        "target": begun.entry.target,
+        "number": rung.target if rung else None,
+        "result": result.status if result else None,
+        "talk_s": result.duration_s if result else None,
+        "quote": begun.entry.quote or None,
+        "at": begun.wall,
+    }
 
 
 def _passed_on(lines: Sequence[_Line]) -> Iterator[dict[str, Any]]:
@@ -412,8 +437,10 @@ def _tokens(lines: Sequence[_Line]) -> dict[str, int]:
 
 
 def _problems(lines: Sequence[_Line]) -> Iterator[dict[str, Any]]:
-    for line in lines:
+    for number, line in enumerate(lines):
         match line.entry:
+            case call_entries.CallTakenOver() if _comes_back(lines[number - 1]):
+                continue
             case call_entries.ModelGone(reason=reason, planned=False):
                 yield {"kind": "model_lost", "text": reason, "at": line.wall}
             case call_entries.LegLost():
@@ -433,6 +460,11 @@ def _problems(lines: Sequence[_Line]) -> Iterator[dict[str, Any]]:
                 yield {"kind": "recording_cut_short", "text": reason or "it did not come to its end", "at": line.wall}
             case call_entries.StatementNotRendered(reason=reason):
                 yield {"kind": "statement_not_exact", "text": reason, "at": line.wall}
+
+
+def _comes_back(before: _Line) -> bool:
+    """Whether a call that is taken over goes on as planned, after a transfer that nobody answered."""
+    return isinstance(before.entry, engine_entries.TransferFailed)
 
 
 def _iso(wall: Any) -> str:
@@ -541,6 +573,20 @@ _FIXED: dict[str, Any] = {
     "messages": {
         "type": "array",
         "items": _object({"text": {"type": "string"}, "problem": _TEXT_OR_NULL, "at": _TIME}),
+    },
+    "transfer": {
+        "anyOf": [
+            _object(
+                {
+                    **dict.fromkeys(("target", "number"), _TEXT_OR_NULL),
+                    "result": {"enum": [*get_args(call_entries.PassingStatus), None]},
+                    "talk_s": {"type": ["integer", "null"], "minimum": 0},
+                    "quote": _TEXT_OR_NULL,
+                    "at": _TIME,
+                }
+            ),
+            {"type": "null"},
+        ]
     },
     "passed_on": {
         "type": "array",

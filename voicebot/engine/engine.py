@@ -29,6 +29,7 @@ from pydantic import JsonValue
 
 from voicebot.flow.model import AskAgain, HangUp, Key, PhaseLimits, Rule, Say, To
 from voicebot.flow.observations import ObservationSpec
+from voicebot.flow.ways_out import Transfer
 from voicebot.tool_schema import ToolSchema
 
 from . import analysis, offers, prompts
@@ -72,6 +73,7 @@ from .events import (
     TranscriptMissed,
     Write,
 )
+from .movement import MOST_TRANSFERS
 from .proposals import arguments_of, checked, clipped, json_of, judgement, observation, quote_of
 from .state import apply
 
@@ -125,6 +127,8 @@ class PhaseEngine(Errands):
             offered.append(offers.judge_offer(criteria))
         if phase.may_jump:
             offered.append(offers.request_phase_offer(phase))
+        if phase.may_transfer:
+            offered.append(offers.transfer_call_offer(phase))
         if rules := self._rules_in_words():
             offered.append(offers.apply_rule_offer(rules))
         return (*offered, *offers.tool_offers(self.flow.tools_in(phase)), offers.end_call_offer())
@@ -267,8 +271,7 @@ class PhaseEngine(Errands):
         else:
             greet = _CALLED if self.context.direction == "outbound" else "The caller is on the line. Greet them."
             effects.append(AskReply(greet))
-        if self.phase.end is not None:
-            effects += self._close("completed", note="")
+        effects += self._end_here("start")
         return effects + self._say_what_must_be_said()
 
     def _default_of(self, spec: ObservationSpec) -> str | None:
@@ -423,6 +426,8 @@ class PhaseEngine(Errands):
                 return self._request_phase(call, arguments)
             case "end_call":
                 return self._end_call(call, arguments)
+            case "transfer_call":
+                return self._transfer_call(call, arguments)
             case "apply_rule":
                 return self._rule_proposed(call, arguments)
         return self._use_tool(call)
@@ -473,6 +478,27 @@ class PhaseEngine(Errands):
         effects = self._enter(str(target), "jump")
         granted: dict[str, object] = {"granted": True, "next": "Go on with the new instructions."}
         return [self._answer(call.call_id, granted), *effects]
+
+    def _transfer_call(self, call: ToolProposed, arguments: Mapping[str, object]) -> list[EngineEffect]:
+        """Join the caller to one of the phase's targets, if the guards of the way there hold; to nobody else."""
+        target = arguments.get("target")
+        if self.state.closing is not None:
+            return self._refuse(call, "the call is ending")
+        if not isinstance(target, str) or target not in self.phase.may_transfer:
+            return self._refuse(call, f"target must be one of: {', '.join(self.phase.may_transfer)}")
+        if self._committing():
+            return self._refuse(call, "what the caller agreed to is being done; connect them once you know that it was")
+        if len(self.state.transfers) >= MOST_TRANSFERS:
+            return self._refuse(call, "nobody could be reached before; do not promise it again")
+        if not self.standing.transfer_is_open(target):
+            return self._refuse(call, f"{target} is not open yet; go on with this part")
+        try:
+            quote = quote_of(arguments, self.standing)
+        except ValueError as exc:
+            return self._refuse(call, str(exc))
+        way = Transfer(target, brief=True)
+        effects = self._transfer(way, quote=quote, turn=self.state.turn)
+        return [self._answer(call.call_id, {"connecting": True}), *effects]
 
     def _end_call(self, call: ToolProposed, arguments: Mapping[str, object]) -> list[EngineEffect]:
         reason = arguments.get("reason")

@@ -18,11 +18,14 @@ PhaseCause = Literal[
     "silence",
     "stuck",  # the phase before it reached its limits
     "failure",  # the commit before it failed
+    "no_answer",  # nobody could be reached for the caller
 ]
 EndedReason = Literal[
     "completed",  # the flow came to its end
     "caller_finished",  # the caller wanted to end it, and the bot said goodbye
     "caller_hung_up",
+    "transferred",  # the caller was to be joined to a human being; the transfer's result says whether they were
+    "transfer_failed",  # nobody could be reached, and there was no way back
     "silence",
     "duration_limit",
     "model_failed",
@@ -267,6 +270,28 @@ class TimeRanOut:
 
 
 @dataclass(frozen=True, slots=True)
+class TransferBegan:
+    """The caller is to be joined to the flow's target of this name, which rings for `ring_s`, once they were told so.
+
+    `brief`: whoever answers is told first who calls. `quote` is what the caller said where the model asked for it.
+    """
+
+    target: str
+    brief: bool
+    ring_s: float
+    quote: str = ""
+    turn: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TransferFailed:
+    """Nobody could be reached at `target`: the conversation goes on. `result` is what the phone line says of it."""
+
+    target: str
+    result: str
+
+
+@dataclass(frozen=True, slots=True)
 class ClosingBegan:
     """From here the call only says goodbye."""
 
@@ -296,5 +321,7 @@ EngineEntry = (
     | StatementCut
     | SilenceNoticed
     | TimeRanOut
+    | TransferBegan
+    | TransferFailed
     | ClosingBegan
 )

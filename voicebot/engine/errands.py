@@ -199,11 +199,14 @@ class Errands(Movement):
                 continue
             output = _UNKNOWN_RESULT if once is not None else "this was cut short; call it again if it is still needed"
             effects += self._tool_finished(ToolFinished(call_id, output, False))
+        if self.state.unreached is not None:
+            effects += self._enter(self.flow.targets[self.state.unreached].no_answer, "no_answer")
         effects += self._after_change(corrected=False)  # what the process had no time to write down
         if closing is not None:
-            effects.append(Close(closing, "" if self.phase.end is not None else CLOSING_NOTES.get(closing, "")))
-        elif self.phase.end is not None:
-            effects += self._close("completed", note="")
+            note = "" if self.phase.end is not None else CLOSING_NOTES.get(closing, "")
+            effects.append(Close(closing, note, self._last_words() if closing == "transferred" else None))
+        elif self.state.closing is None:
+            effects += self._end_here("criteria")
         return effects + self._say_what_must_be_said()
 
     def _takes(self, use: Use) -> bool:

@@ -186,10 +186,14 @@ class CloseTurn:
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """End the call once its goodbye has been heard. `note` tells the model how to close, if it has not yet."""
+    """End the call once its goodbye has been heard. `note` tells the model how to close, if it has not yet.
+
+    `words`: exactly these are the goodbye, and the model has nothing to say.
+    """
 
     reason: EndedReason
     note: str
+    words: Say | None = None
 
 
 EngineEffect = Write | Answer | RunTool | ConfigurePhase | SpeakExactly | AskReply | CloseTurn | Close

@@ -16,6 +16,7 @@ from pydantic import JsonValue
 from voicebot.flow.model import Flow, Phase, PhaseLimits, Say
 from voicebot.flow.observations import ObservationSpec
 from voicebot.flow.tools import Once, Tool
+from voicebot.flow.ways_out import Transfer
 
 from .entries import (
     ClosingBegan,
@@ -26,6 +27,7 @@ from .entries import (
     PhaseCause,
     PhaseEntered,
     StatementBegun,
+    TransferBegan,
 )
 from .events import (
     Answer,
@@ -41,9 +43,12 @@ from .standing import Standing
 from .state import EngineState, apply
 from .witness import weighed
 
+MOST_TRANSFERS = 3  # in one call; past them nobody is rung any more
 CLOSING_NOTES: Mapping[EndedReason, str] = {
     "caller_finished": "The caller wants to end the call. Say a short, friendly goodbye now.",
     "completed": "Everything is done. Say a short, friendly goodbye now.",
+    "transferred": "Say in one short sentence that you are connecting them now.",
+    "transfer_failed": "Nobody can be reached: do not say that you connect them. Apologise, and say a short goodbye.",
     "silence": "The caller has not answered for a while. Say that you will hang up now, and a short goodbye.",
     "duration_limit": "The time for this call is over. Apologise briefly, say what is noted so far, and say goodbye.",
 }
@@ -165,9 +170,16 @@ class Movement(ABC):
 
     def _enter(self, name: str, cause: PhaseCause) -> list[EngineEffect]:
         effects: list[EngineEffect] = [self._write(PhaseEntered(name, self.state.phase, cause)), ConfigurePhase()]
-        if self.phase.end is not None:
-            effects += self._close("completed" if cause != "silence" else "silence", note="")
-        return effects
+        return effects + self._end_here(cause)
+
+    def _end_here(self, cause: PhaseCause) -> list[EngineEffect]:
+        """End the call, or have the caller joined to somebody, if that is what the phase does."""
+        match self.phase.end:
+            case None:
+                return []
+            case Transfer() as way:
+                return self._transfer_here(way)
+        return self._close("completed" if cause != "silence" else "silence", note="")
 
     def _go_on(self, note: str) -> list[EngineEffect]:
         """The model is to speak without a turn of the caller: something else has happened, which `note` tells."""
@@ -175,11 +187,35 @@ class Movement(ABC):
             return []
         return [AskReply(note), *self._say_what_must_be_said()]
 
-    def _close(self, reason: EndedReason, note: str | None = None) -> list[EngineEffect]:
+    def _close(self, reason: EndedReason, note: str | None = None, *, words: Say | None = None) -> list[EngineEffect]:
         if self.state.closing is not None:
             return []
         wanted = CLOSING_NOTES.get(reason, "") if note is None else note
-        return [*self._drop_held("the call is ending"), self._write(ClosingBegan(reason)), Close(reason, wanted)]
+        return [*self._drop_held("the call is ending"), self._write(ClosingBegan(reason)), Close(reason, wanted, words)]
+
+    def _transfer(
+        self, way: Transfer, *, note: str | None = None, quote: str = "", turn: int = 0
+    ) -> list[EngineEffect]:
+        """Have the caller joined to a target, once they were told so; not for ever."""
+        if self.state.closing is not None:
+            return []
+        if len(self.state.transfers) >= MOST_TRANSFERS:
+            return self._close("transfer_failed", note)
+        ring_s = way.timeout if way.timeout is not None else self.flow.rung(way).timeout
+        began = self._write(TransferBegan(way.to, way.brief, ring_s, quote, turn))
+        return [began, *self._close("transferred", note, words=self._last_words())]
+
+    def _transfer_here(self, way: Transfer) -> list[EngineEffect]:
+        """The phase joins the caller to somebody: with exact words, or with those that its instructions ask for."""
+        effects = self._transfer(way, note="")
+        closing = self.state.closing
+        told = closing != "transfer_failed" and (way.say or self.phase.instructions)
+        return effects if told or closing is None else [*effects, AskReply(CLOSING_NOTES[closing])]
+
+    def _last_words(self) -> Say | None:
+        """The exact words that go before a transfer, if the phase has any."""
+        end = self.phase.end
+        return Say(end.say, interruptible=False) if isinstance(end, Transfer) and end.say else None
 
     def _collected(self) -> list[ObservationSpec]:
         return self.standing.collected(self.phase)

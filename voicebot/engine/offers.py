@@ -105,6 +105,21 @@ def request_phase_offer(phase: Phase) -> ToolSchema:
     )
 
 
+def transfer_call_offer(phase: Phase) -> ToolSchema:
+    """`transfer_call`: ask for a human being; the engine decides."""
+    return ToolSchema(
+        "transfer_call",
+        "Have the caller connected to a human being because they want to. You will be told whether it is granted. "
+        "Say in the same reply that you are connecting them.",
+        {
+            "type": "object",
+            "properties": {"target": {"type": "string", "enum": list(phase.may_transfer)}, "quote": QUOTE},
+            "required": ["target", "quote"],
+            "additionalProperties": False,
+        },
+    )
+
+
 def end_call_offer() -> ToolSchema:
     """`end_call`: propose to end; refused as `goal_reached` while something is missing."""
     return ToolSchema(

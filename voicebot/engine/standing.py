@@ -15,12 +15,15 @@ from voicebot.flow.functions import ValueFunction
 from voicebot.flow.model import LONGEST_SAY, Flow, Phase, Say
 from voicebot.flow.observations import ObservationSpec
 from voicebot.flow.tools import readable
+from voicebot.flow.ways_out import Transfer
 from voicebot.json_codec import dumps
 
 from .entries import PhaseCause
 from .state import EngineState, Quote
 
-_SENT_HERE: frozenset[PhaseCause] = frozenset({"jump", "rule", "silence", "stuck", "failure"})  # not by being done
+_SENT_HERE: frozenset[PhaseCause] = frozenset(
+    {"jump", "rule", "silence", "stuck", "failure", "no_answer"}
+)  # not by being done
 _PLACE = re.compile(r"\{(\w+)\}")
 
 
@@ -136,6 +139,15 @@ class Standing:
             found |= new
             frontier += new
         return [phase for phase in self.flow.phases if phase.name in found]
+
+    def transfer_is_open(self, target: str) -> bool:
+        """Whether the guards of the ways from this phase to a transfer to `target` let it happen, if there are any."""
+        guards = [
+            to.when
+            for to in self.phase.transitions
+            if isinstance(end := self.flow.by_name[to.phase].end, Transfer) and end.to == target
+        ]
+        return not guards or any(guard is None or self.holds(guard) for guard in guards)
 
     # ---- where that leads -----------------------------------------------------------------------------------------
 

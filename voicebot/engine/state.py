@@ -40,6 +40,8 @@ from .entries import (
     ToolAnswered,
     ToolHeld,
     ToolStarted,
+    TransferBegan,
+    TransferFailed,
 )
 
 EARLIER_TURNS = 6  # a quote is looked for in the turn it was recorded in, and in as many before it
@@ -134,6 +136,8 @@ class EngineState:
     saying: dict[str, str] = field(default_factory=dict)  # statement → text, while it is said
     heard: dict[str, str] = field(default_factory=dict)  # statement → text that was heard to its end
     closing: EndedReason | None = None
+    transfers: list[str] = field(default_factory=list)  # the targets of those begun, in order
+    unreached: str | None = None  # the target that nobody answered, until the call goes on elsewhere
     filled: dict[str, Observed] = field(default_factory=dict)  # when the call was over; nothing rests on these
 
     @property
@@ -152,7 +156,7 @@ def apply(state: EngineState, flow: Flow, entry: EngineEntry, now: float) -> Non
     match entry:
         case PhaseEntered():
             state.phase, state.entered_at, state.turns_in_phase = entry.phase, now, 0
-            state.recorded_in_phase = False
+            state.recorded_in_phase, state.unreached = False, None
             state.steps.append(Step(entry.phase, entry.cause))
         case CallerTurnTaken():
             state.turn = entry.turn
@@ -205,6 +209,10 @@ def apply(state: EngineState, flow: Flow, entry: EngineEntry, now: float) -> Non
             state.heard[entry.name] = entry.text
         case StatementCut():
             state.saying.pop(entry.name, None)
+        case TransferBegan():
+            state.transfers.append(entry.target)
+        case TransferFailed():
+            state.closing, state.unreached = None, entry.target
         case ClosingBegan():
             state.closing = entry.reason
             state.held.clear()

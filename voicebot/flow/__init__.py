@@ -24,6 +24,7 @@ from .model import (
 from .observations import Observations, ask, computed
 from .receivers import Receiver
 from .recording import Recording
+from .targets import Number, Sip
 from .tools import ToolContext, tool
 from .ways_out import Transfer, Voicemail
 
@@ -38,6 +39,7 @@ __all__ = [
     "Key",
     "LeaveMessage",
     "Limits",
+    "Number",
     "Observations",
     "Phase",
     "PhaseLimits",
@@ -47,6 +49,7 @@ __all__ = [
     "Report",
     "Rule",
     "Say",
+    "Sip",
     "To",
     "ToolContext",
     "ToolError",

@@ -1,7 +1,8 @@
 """A flow as a diagram, drawn from the same objects the engine runs; here as Mermaid text, in `svg` as an image.
 
 Solid arrows are transitions with their guards; dotted ones are what may happen besides: a jump the caller asks for, a
-rule, a silence, a phase that is stuck, a tool that failed. What is open from every phase is drawn once.
+rule, a silence, a phase that is stuck, a tool that failed, a transfer that nobody answers. What is open from every
+phase is drawn once.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from .lint.places import places_in
 from .model import Flow, HangUp, Key, Phase, Rule, Say, To
 from .plain import plain
 from .ways import Way, WayKind, ways
+from .ways_out import Transfer
 
 ANYWHERE = "any phase"  # where a way starts that is open from every phase; no phase is named so
 
@@ -54,6 +56,8 @@ def _label(flow: Flow, way: Way) -> str:
             return f"{way.cause} failed"
         case "silence":
             return f"after {way.cause} of silence"
+        case "no_answer":
+            return f"nobody answers at {way.cause}"
     rule = next(rule for rule in flow.rules if rule.name == way.cause)
     return " & ".join(part for part in (_event(rule), guard) if part)
 
@@ -85,6 +89,9 @@ def box_lines(flow: Flow, phase: Phase) -> list[str]:
         lines.append(f"does {phase.commit.tool.name} once")
     if phase.limits is not None and phase.limits.exact:
         lines.append(f"lasts {phase.limits.duration:g} s")
+    if isinstance(phase.end, Transfer):
+        lines.append(f"rings {phase.end.to}")
+    lines += [f"may ring {target}" for target in phase.may_transfer]
     return lines
 
 

@@ -35,6 +35,7 @@ from .observations import Observations, ObservationSpec, read_observations, spec
 from .receivers import Receiver
 from .recording import Recording
 from .source import place_of, remember_place
+from .targets import Number, Sip, Target
 from .tools import Once, Tool, Unverified, readable
 from .ways_out import Transfer, Voicemail, WayOut
 
@@ -299,7 +300,9 @@ class Phase:
     and every success criterion holds. Then `commit` is done, if there is one, by us and not by the model, once what it
     rests on has been borne out; and the first transition whose guard holds is taken. A phase that asks for nothing, or
     only for what is optional, ends after one turn of the caller. A phase with `end` speaks its instructions' goodbye
-    and closes the call.
+    and closes the call, or has the caller joined to a human being. `may_transfer` names the targets that the model may
+    ask for in this phase because the caller wants to; whether that is granted is decided by the guards of transitions
+    to such an end.
     """
 
     name: Name
@@ -312,8 +315,9 @@ class Phase:
     commit: OnceUse | None = None
     transitions: tuple[To, ...] = ()
     may_jump: tuple[str, ...] = ()
+    may_transfer: tuple[str, ...] = ()
     limits: PhaseLimits | None = None
-    end: HangUp | None = None
+    end: HangUp | Transfer | None = None
 
     def __post_init__(self) -> None:
         remember_place(self)
@@ -336,8 +340,9 @@ class Phase:
             commit: Once | None = None,
             transitions: Iterable[To] = (),
             may_jump: Iterable[str] = (),
+            may_transfer: Iterable[str] = (),
             limits: PhaseLimits | None = None,
-            end: HangUp | None = None,
+            end: HangUp | Transfer | None = None,
         ) -> None: ...
 
 
@@ -422,6 +427,7 @@ class Flow:
         timezone: IANA zone of the business; prompts give its date and time.
         knowledge: facts the model may use, as text; a `Path` names a text file beside the flow's file.
         numbers: phone numbers (E.164) that lead here.
+        targets: who may be rung for a caller, by name.
         rules: what holds in every phase, as in: who asks for a human being gets one.
         handlers: functions that are told what happens in the calls.
         apology: exact last words when the call cannot go on because something of ours failed.
@@ -444,6 +450,7 @@ class Flow:
     knowledge: str | Path = ""
     tools_everywhere: tuple[ToolUse, ...] = ()
     numbers: tuple[Annotated[str, StringConstraints(pattern=r"^\+[1-9][0-9]{6,14}$")], ...] = ()
+    targets: dict[Name, Number | Sip] = field(default_factory=dict)
     limits: Limits = Limits()
     rules: tuple[Rule, ...] = ()
     handlers: tuple[HandlerName, ...] = ()
@@ -479,6 +486,7 @@ class Flow:
             knowledge: str | Path = "",
             tools_everywhere: Iterable[Tool | Once] = (),
             numbers: Iterable[str] = (),
+            targets: Mapping[str, Target] = ...,
             limits: Limits = ...,
             rules: Iterable[Rule] = (),
             handlers: Iterable[Handler] = (),
@@ -531,6 +539,10 @@ class Flow:
         if phase.limits is not None or phase.end is not None or everywhere is None or everywhere.then == phase.name:
             return phase.limits
         return everywhere
+
+    def rung(self, way: Transfer) -> Target:
+        """Whom a transfer rings: the target of this name, or the number itself."""
+        return self.targets[way.to] if way.to in self.targets else Number(way.to)
 
     def tools_in(self, phase: Phase) -> Iterator[Tool]:
         """The flow's own tools that the model may call in this phase."""

@@ -10,6 +10,7 @@ from .expressions import Expression
 from .model import Flow, Phase, PhaseLimits, To
 from .source import place_of
 from .tools import Once
+from .ways_out import Transfer
 
 WayKind = Literal[
     "transition",  # the phase is done, and the guard holds
@@ -17,6 +18,7 @@ WayKind = Literal[
     "stuck",  # the limits of the phase are reached
     "failure",  # a tool that runs once failed
     "rule",  # one of the flow's rules
+    "no_answer",  # nobody could be reached for the caller
     "silence",  # a rung of the silence ladder
 ]
 
@@ -28,7 +30,8 @@ class Way:
     Attributes:
         start: the phase it leaves; None if it is open from every phase that does not end the call.
         when: its guard, if it has one.
-        cause: of a rule its name, of a failure the tool's, of limits when, of silence how long; else empty.
+        cause: of a rule its name, of a failure the tool's, of limits when, of silence how long, of a transfer that
+            nobody answers its target; else empty.
         where: `file:line` at which it is written.
     """
 
@@ -43,11 +46,11 @@ class Way:
 def ways(flow: Flow) -> Iterator[Way]:
     """Every way of a flow, in the order it is written; limits of all phases, rules and silence come last."""
     for phase in flow.phases:
-        yield from ways_of(phase)
+        yield from ways_of(flow, phase)
     yield from ways_from_anywhere(flow)
 
 
-def ways_of(phase: Phase) -> Iterator[Way]:
+def ways_of(flow: Flow, phase: Phase) -> Iterator[Way]:
     """The ways that only this phase has, transitions first, in the order the engine tries them."""
     name, place = phase.name, place_of(phase)
     for to in phase.transitions:
@@ -59,6 +62,16 @@ def ways_of(phase: Phase) -> Iterator[Way]:
     for use in (*phase.tools, phase.commit):
         if isinstance(use, Once):
             yield Way(name, use.on_failure, "failure", cause=use.tool.name, where=place)
+    for target in dict.fromkeys(targets_of(phase)):
+        if target in flow.targets and (back := flow.targets[target].no_answer):
+            yield Way(name, back, "no_answer", cause=target, where=place_of(flow.targets[target]) or place)
+
+
+def targets_of(phase: Phase) -> Iterator[str]:
+    """The targets that may be rung from a phase."""
+    if isinstance(phase.end, Transfer):
+        yield phase.end.to
+    yield from phase.may_transfer
 
 
 def ways_from_anywhere(flow: Flow) -> Iterator[Way]:

@@ -1,4 +1,4 @@
-"""Where the phone line takes a caller when the voice agent itself cannot go on."""
+"""Where the phone line takes a caller: to a human being, or to a tone after which they leave a message."""
 
 from __future__ import annotations
 
@@ -10,34 +10,40 @@ from pydantic.dataclasses import dataclass
 
 from .lengths import Seconds
 from .source import remember_place
+from .targets import Address, check_ring
 
 _CONFIG = ConfigDict(extra="forbid")
-LONGEST_RING_S = 600.0  # TwiML <Dial>: timeout
 LONGEST_MESSAGE_S = 3600.0  # TwiML <Record>: maxLength
+LONGEST_GOODBYE = 600  # characters, as of any statement
 
 
 @dataclass(frozen=True, config=_CONFIG)
 class Transfer:
-    """Ring somebody, and join the caller to them.
+    """Ring somebody, and join the caller to them: at the end of a phase, or as a way out when all else fails.
 
     Attributes:
-        to: a telephone number (E.164).
-        timeout: how long it rings before the next way is taken.
+        to: the name of one of the flow's targets; as a way out it may be a telephone number (E.164), too.
+        timeout: how long it rings before the next way is taken; default: as the target says.
+        brief: tell whoever answers who calls and what is known, before the two are joined.
+        say: exactly these words go before it, at the end of a phase; without, what its instructions say.
     """
 
-    to: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
+    to: Address
     _: KW_ONLY
-    timeout: Seconds = 30.0
+    timeout: Seconds | None = None
+    brief: bool = False
+    say: Annotated[str, StringConstraints(strip_whitespace=True, max_length=LONGEST_GOODBYE)] = ""
     kind: Literal["transfer"] = "transfer"
 
     def __post_init__(self) -> None:
         remember_place(self)
-        if not 5 <= self.timeout <= LONGEST_RING_S:
-            raise ValueError("timeout must be from 5s to 10m")
+        check_ring(self.timeout)
 
     if TYPE_CHECKING:
 
-        def __init__(self, to: str, *, timeout: str | float = ...) -> None: ...
+        def __init__(
+            self, to: str, *, timeout: str | float | None = None, brief: bool = False, say: str = ""
+        ) -> None: ...
 
 
 @dataclass(frozen=True, config=_CONFIG)

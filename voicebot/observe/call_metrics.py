@@ -62,6 +62,8 @@ class CallMetrics:
 
     def _refused(self, entry: ProposalRefused) -> None:
         self._families.proposals_refused.add(self._flow)
+        if entry.subject == "transfer_call":
+            self._families.transfers_refused.add(self._flow)
 
     def _answered(self, entry: TurnAnswered) -> None:
         self._families.response.observe(entry.response_ms / 1000, self._flow)

@@ -41,6 +41,9 @@ class Families:
         self.passed_on = Counter("voicebot_calls_passed_on_total", "Ways out taken.", ("to", "status"))
         self.phases = Counter("voicebot_phases_entered_total", "Phases entered.", ("flow", "phase"))
         self.proposals_refused = Counter("voicebot_proposals_refused_total", "The model's, by the engine.", ("flow",))
+        self.transfers_refused = Counter(
+            "voicebot_transfers_refused_total", "The model's wishes to have somebody rung who may not be.", ("flow",)
+        )
         # what callers feel
         self.response = Histogram(
             "voicebot_response_seconds", "End of the caller's speech to first audio.", _TURN_S, ("flow",)

@@ -41,14 +41,14 @@ from .observing import Observing
 from .outbound import Outbound
 from .outbound_routes import OutboundRoutes
 from .overflow import Overflow
-from .passing import Passing
+from .passing import AFTER_PATH, Passing
 from .proxies import Proxies
 from .recording import Recordings, recordings_folder
 from .reporting import Reporter
 from .retention import keep_erasing
 from .siblings import Siblings
 from .status_routes import StatusRoutes
-from .twilio_routes import AFTER_PATH, TwilioRoutes
+from .twilio_routes import TwilioRoutes
 from .watch import Watch
 
 log = logging.getLogger(__name__)

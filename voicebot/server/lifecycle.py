@@ -312,6 +312,8 @@ class Calls:
                 elif session.let_go:
                     self._forget(session)
                     reason = session.core.reason or "connection_lost"
+                    if reason == "transferred":  # nobody has had anybody rung for them: they have gone
+                        reason = "caller_hung_up"
                     await self._await_return(record, reason, loaded.flow, session.unwritten)
                 else:
                     await self._reporter.report(record, flow=loaded.flow, unwritten=session.unwritten)

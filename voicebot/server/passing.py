@@ -1,8 +1,10 @@
-"""Callers whom the phone line takes elsewhere, since the voice agent cannot go on with them: the flow's `fallback`.
+"""Callers whom the phone line takes elsewhere: to a human being, as their flow wants it; or the ways of its `fallback`,
+since the voice agent cannot go on with them.
 
-Each way out is TwiML. What comes of it is told at `/twilio/passed`, to whichever instance is asked, which has the next
-way taken or ends the call. Nothing runs meanwhile: all that is known stands in the journal. Whoever writes there takes
-the call over first, so that of several who are asked the same one decides, and the others say what it has decided.
+Each way is TwiML. What comes of it is told at `/twilio/passed`, to whichever instance is asked. A talk or a message
+ends the call. Where nobody answered, the caller of a transfer goes on in the conversation, in a new stream; of a
+fallback the next way is taken. Nothing runs meanwhile: all that is known stands in the journal. Whoever writes there
+takes the call over first, so that of several who are asked the same one decides, and the others say what it decided.
 """
 
 from __future__ import annotations
@@ -14,24 +16,29 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from urllib.parse import urlsplit
 
+from voicebot.call.brief import brief_of
 from voicebot.call.entries import Entry, LineClosed, PassedOn, PassingEnded, PassingStatus, kind_of, write_entry
 from voicebot.call.past import Past, read_past
-from voicebot.engine.entries import EndedReason
+from voicebot.engine.entries import EndedReason, TransferBegan, TransferFailed
+from voicebot.engine.events import CallContext
 from voicebot.errors import CallTakenError, StoreError
 from voicebot.flow.loader import FlowShelf
 from voicebot.flow.model import Flow
-from voicebot.flow.ways_out import Transfer
+from voicebot.flow.targets import Target
+from voicebot.flow.ways_out import Transfer, Voicemail
 from voicebot.log_events import named
 from voicebot.store.contract import CallRecord, Store, StoredEntry
 from voicebot.telephony import twiml
 
-from .lifecycle import Calls
+from .lifecycle import MOST_ATTEMPTS, Calls
 from .reporting import fitting_reason
 from .revival import revive
 
 log = logging.getLogger(__name__)
 
+AFTER_PATH = "/twilio/after"
 PASSED_PATH = "/twilio/passed"
+WHISPER_PATH = "/twilio/whisper"
 TALK_LIMIT_S = 14_400.0  # of a transferred call; the vendor's own default (TwiML <Dial>: timeLimit)
 SLACK_S = 60.0  # for the sentence, the tone, and the request that tells the result
 REPEATED_S = 15.0  # how long Twilio waits for an answer: up to then the same may be asked once more
@@ -49,7 +56,10 @@ _DIALLED: Mapping[str, PassingStatus] = {
 
 
 class Passing:
-    """Takes callers the ways out of their flows, one after the other."""
+    """Takes callers to whom their flows lead, and the ways out of their flows, one after the other.
+
+    An answer is TwiML; or the call as the store has it, whose caller is to go on in the conversation, in a new stream.
+    """
 
     def __init__(
         self,
@@ -62,14 +72,14 @@ class Passing:
     ) -> None:
         self._store, self._calls, self._shelf, self._public_url, self._wall = store, calls, shelf, public_url, wall
 
-    async def onward(self, call_sid: str, reason: EndedReason) -> str | None:
-        """TwiML that takes the caller the first way out, or the one that was taken before if this is a repetition.
+    async def onward(self, call_sid: str, reason: EndedReason) -> str | CallRecord | None:
+        """Take the caller the first way, or say which was taken before if this is a repetition.
 
         Args:
             reason: why the voice agent does not go on.
 
         Returns:
-            None if the flow has no way out, or the call is over.
+            None if there is no way, or the call is over.
         """
         for wait_s in WAITS_S:
             await asyncio.sleep(wait_s)
@@ -78,14 +88,14 @@ class Passing:
             past = await self._past(call_sid)
             if (last := past.awaited) is not None and past.at_ms - last.at_ms >= REPEATED_S * 1000:
                 return await self.came_back(call_sid, last.on.number, {})  # it is over, and its result was lost
-            if past.passings:
+            if past.elsewhere is not None:
                 return self._standing(record, past)
-            if not self._flow(past).fallback:
+            if self._next(past) is None:
                 return None
             if (taken := await self._take(record)) is None:
                 continue
             past = await self._past(call_sid)
-            if past.passings:
+            if past.elsewhere is not None:
                 return self._standing(taken, past)
             closed = [LineClosed(reason)] if past.closed is None else []
             try:
@@ -94,8 +104,8 @@ class Passing:
                 continue
         return None
 
-    async def came_back(self, call_sid: str, number: int, form: Mapping[str, str]) -> str:
-        """TwiML for a caller who is back from where the phone line has taken them, or whose call is over.
+    async def came_back(self, call_sid: str, number: int, form: Mapping[str, str]) -> str | CallRecord:
+        """Go on with a caller who is back from where the phone line has taken them, or whose call is over.
 
         Args:
             number: which time it was taken elsewhere, as in `PassedOn`.
@@ -108,26 +118,30 @@ class Passing:
             past = await self._past(call_sid)
             if not _is_open(past, number):
                 return self._standing(record, past)
-            if (taken := await self._take(record)) is None:
+            on = past.passings[number - 1].on
+            result, over = _result(on, form), form.get("CallStatus") in _OVER
+            goes_on = not (result.done or over) and self._has_way_back(record, past, on)
+            if (taken := await self._take(record, for_stream=goes_on and self._calls.accepting)) is None:
                 continue
             past = await self._past(call_sid)
             if not _is_open(past, number):
                 return self._standing(taken, past)
-            result = _result(past.passings[number - 1].on, form)
             log.info(
                 "the caller was passed on: %s, %s",
-                past.passings[-1].on.to,
+                on.to,
                 result.status,
                 extra=named("call_passed_on", taken.call_sid),
             )
             try:
-                if not (result.done or form.get("CallStatus") in _OVER) and self._flow(past).fallback[number:]:
+                if goes_on:
+                    return await self._go_on(taken, past, on, result)
+                if not (result.done or over) and on.name is None and self._next(past) is not None:
                     return await self._pass_on(taken, past, [result])
                 await self._write(taken, past, [result])
             except CallTakenError:
                 continue
-            self._calls.conclude(taken, fitting_reason(past), at_once=True)
-            return self._closing(result, past)
+            self._calls.conclude(taken, _ended_reason(past, on, result, over), at_once=True)
+            return twiml.hang_up() if over else self._closing(on, result, past)
         return await self._after_the_end(call_sid)
 
     async def line_over(self, call_sid: str) -> None:
@@ -142,6 +156,38 @@ class Passing:
         if past.awaited is not None:
             self._calls.conclude(record, fitting_reason(past), at_once=False)
 
+    async def brief(self, call_sid: str, number: int) -> str:
+        """TwiML for whoever has answered: who calls and what is known, if they are to be told."""
+        record = await self._unfinished(call_sid)
+        past = await self._past(call_sid) if record is not None else None
+        if record is None or past is None or not _is_open(past, number):
+            return twiml.whisper("", "en")
+        flow, way = self._flow(past), self._way(past, past.passings[number - 1].on)
+        if not (isinstance(way, Transfer) and way.brief):
+            return twiml.whisper("", "en")
+        context = CallContext(record.call_sid, record.caller, record.called, record.started)
+        return twiml.whisper(brief_of(flow, context, past), flow.languages[0])
+
+    # ---- back into the conversation ---------------------------------------------------------------------------------
+
+    def _has_way_back(self, record: CallRecord, past: Past, on: PassedOn) -> bool:
+        """Whether a caller whom nobody answered can go on in the conversation, by the rules of a resumed call."""
+        flow = self._flow(past)
+        target = flow.targets.get(on.name) if on.name is not None else None
+        return target is not None and target.no_answer in flow.by_name and record.attempt < MOST_ATTEMPTS
+
+    async def _go_on(self, record: CallRecord, past: Past, on: PassedOn, result: PassingEnded) -> str | CallRecord:
+        """Nobody answered: have the conversation go on, here or, if this instance stops, in another one.
+
+        Raises:
+            CallTakenError: somebody else decides.
+        """
+        await self._write(record, past, [result, TransferFailed(on.name or "", result.status)])
+        if not self._calls.accepting:
+            return twiml.ask_again(self._public_url + AFTER_PATH)
+        await self._calls.resume(record)
+        return record
+
     # ---- the ways ---------------------------------------------------------------------------------------------------
 
     async def _pass_on(self, record: CallRecord, past: Past, before: Sequence[Entry]) -> str:
@@ -150,10 +196,13 @@ class Passing:
         Raises:
             CallTakenError: somebody else decides.
         """
-        way = self._flow(past).fallback[len(past.passings)]
-        number = len(past.passings) + 1
+        way, number = self._next(past), len(past.passings) + 1
+        if way is None:
+            raise RuntimeError("there is no way to take")
         if isinstance(way, Transfer):
-            on = PassedOn(number, "transfer", way.to, way.timeout + TALK_LIMIT_S + SLACK_S)
+            target = self._flow(past).rung(way)
+            limit_s = _ring_s(way, target) + TALK_LIMIT_S + SLACK_S
+            on = PassedOn(number, "transfer", target.address, limit_s, way.to if past.transfer is not None else None)
         else:
             on = PassedOn(number, "voicemail", None, way.max + SLACK_S)
         await self._write(record, past, [*before, on])
@@ -162,37 +211,61 @@ class Passing:
 
     def _document(self, record: CallRecord, past: Past, on: PassedOn) -> str:
         flow = self._flow(past)
-        way, language = flow.fallback[on.number - 1], flow.languages[0]
+        way, language = self._way(past, on), flow.languages[0]
         action_url = f"{self._public_url}{PASSED_PATH}?way={on.number}"
-        if isinstance(way, Transfer):
-            return twiml.ring(
-                way.to,
-                language=language,
-                action_url=action_url,
-                ring_s=way.timeout,
-                talk_s=TALK_LIMIT_S,
-                caller_id=record.caller or record.called,
-            )
-        return twiml.record_message(language=language, action_url=action_url, longest_s=way.max)
+        if isinstance(way, Voicemail):
+            return twiml.record_message(language=language, action_url=action_url, longest_s=way.max)
+        target = flow.rung(way)
+        whisper_url = f"{self._public_url}{WHISPER_PATH}?call={record.call_sid}&way={on.number}"
+        return twiml.ring(
+            target.address,
+            language=language,
+            action_url=action_url,
+            ring_s=_ring_s(way, target),
+            talk_s=TALK_LIMIT_S,
+            caller_id=target.caller_id or record.caller or record.called,
+            announced=on.name is not None,
+            whisper_url=whisper_url if way.brief else None,
+        )
 
-    def _standing(self, record: CallRecord, past: Past) -> str:
+    def _next(self, past: Past) -> Transfer | Voicemail | None:
+        """The way that comes now: the transfer that the conversation led to, or the next one of the fallback."""
+        if (wanted := past.transfer) is not None:
+            return None if past.elsewhere is not None else _transfer(wanted)
+        ways = self._flow(past).fallback
+        taken = sum(one.on.name is None for one in past.passings)
+        return ways[taken] if taken < len(ways) else None
+
+    def _way(self, past: Past, on: PassedOn) -> Transfer | Voicemail:
+        """The way that was taken then."""
+        if on.name is not None:
+            begun = (entry for _, entry in reversed(past.lines) if isinstance(entry, TransferBegan))
+            return next(_transfer(entry) for entry in begun if entry.target == on.name)
+        before = sum(one.on.name is None for one in past.passings[: on.number - 1])
+        return self._flow(past).fallback[before]
+
+    def _standing(self, record: CallRecord, past: Past) -> str | CallRecord:
         """What was decided before."""
-        last = past.passings[-1] if past.passings else None
-        if last is None:
-            return twiml.hang_up()
-        return self._document(record, past, last.on) if last.result is None else self._closing(last.result, past)
+        last = past.elsewhere
+        if (
+            last is None
+        ):  # either the conversation goes on after a transfer that failed, or there was nothing of the kind
+            return record if past.passings and past.closed is None else twiml.hang_up()
+        return (
+            self._document(record, past, last.on) if last.result is None else self._closing(last.on, last.result, past)
+        )
 
-    def _closing(self, result: PassingEnded, past: Past) -> str:
+    def _closing(self, on: PassedOn, result: PassingEnded, past: Past) -> str:
         """The last that the phone line says."""
         language = self._flow(past).languages[0]
         if result.done:
             return twiml.say_received(language) if result.status == "recorded" else twiml.hang_up()
-        return twiml.say_trouble(language)
+        return twiml.say_trouble(language) if on.name is None else twiml.say_goodbye(language)
 
     async def _after_the_end(self, call_sid: str) -> str:
         past = await self._past(call_sid)
-        last = past.passings[-1] if past.passings else None
-        return twiml.hang_up() if last is None or last.result is None else self._closing(last.result, past)
+        last = past.elsewhere
+        return twiml.hang_up() if last is None or last.result is None else self._closing(last.on, last.result, past)
 
     # ---- the call ---------------------------------------------------------------------------------------------------
 
@@ -200,8 +273,12 @@ class Passing:
         record = await self._store.call(call_sid)
         return record if record is not None and record.ended is None else None
 
-    async def _take(self, record: CallRecord) -> CallRecord | None:
-        return await self._store.take_over(record.call_sid, record.attempt, self._calls.owner, token_issued_at=0)
+    async def _take(self, record: CallRecord, *, for_stream: bool = False) -> CallRecord | None:
+        """Take the call over; None if somebody was quicker. `for_stream`: its caller is to have a new one."""
+        issued_at = int(self._wall().timestamp()) if for_stream else 0
+        return await self._store.take_over(
+            record.call_sid, record.attempt, self._calls.owner, token_issued_at=issued_at
+        )
 
     async def _past(self, call_sid: str) -> Past:
         return read_past(await self._store.journal(call_sid), self._wall())
@@ -222,6 +299,21 @@ class Passing:
 def _is_open(past: Past, number: int) -> bool:
     """Whether the phone line is to tell what came of this time."""
     return number == len(past.passings) and past.passings[-1].result is None
+
+
+def _transfer(wanted: TransferBegan) -> Transfer:
+    return Transfer(wanted.target, timeout=wanted.ring_s, brief=wanted.brief)
+
+
+def _ring_s(way: Transfer, target: Target) -> float:
+    return way.timeout if way.timeout is not None else target.timeout
+
+
+def _ended_reason(past: Past, on: PassedOn, result: PassingEnded, over: bool) -> EndedReason:
+    """Why the call ends when this came of where the caller was taken. `over`: the phone line has ended it."""
+    if on.name is None:
+        return fitting_reason(past)
+    return "transferred" if result.done else "caller_hung_up" if over else "transfer_failed"
 
 
 def _result(on: PassedOn, form: Mapping[str, str]) -> PassingEnded:

@@ -160,6 +160,8 @@ class Reporter:
 
 def fitting_reason(past: Past) -> EndedReason:
     """Why a call ended that nobody had at its end, as far as its journal tells."""
+    if past.closed == "transferred" and past.elsewhere is None:
+        return "caller_hung_up"  # before anybody was rung for them
     if past.closed is not None:
         return past.closed
     return "never_connected" if past.answered_ms is None else "connection_lost"

@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from functools import wraps
+from urllib.parse import parse_qs, urlsplit
 
 from aiohttp import web
 from websockets.frames import CloseCode
@@ -22,8 +23,10 @@ from websockets.frames import CloseCode
 from voicebot.audio.formats import AudioFormat
 from voicebot.call.past import read_past
 from voicebot.call.session import CallSession
+from voicebot.engine.entries import EndedReason
 from voicebot.errors import FlowError, LegLostError, MediaStreamError, RefusedRequestError, StoreError, VoicebotError
 from voicebot.flow.loader import FlowShelf, LoadedFlow
+from voicebot.flow.ways_out import Transfer
 from voicebot.log_events import named
 from voicebot.observe.context import work_for
 from voicebot.recording.recorder import Recorder
@@ -39,19 +42,20 @@ from .gatekeeper import Reason
 from .instance import name_of
 from .lifecycle import CLAIM_LIMIT_S, ENDED_BADLY, MOST_ATTEMPTS, Calls, Obstacle
 from .overflow import OVERFLOWN_PATH, Overflow
-from .passing import PASSED_PATH, Passing
+from .passing import AFTER_PATH, PASSED_PATH, TALK_LIMIT_S, WHISPER_PATH, Passing
 
 log = logging.getLogger(__name__)
 
 MEDIA_PATH = "/twilio/media"
-AFTER_PATH = "/twilio/after"
 VOICE_PATH = "/twilio/voice"
+FALLBACK_PATH = "/twilio/fallback"
 MOST_ASKED_AGAIN = 2  # so often a caller waits a second for another instance to take the call
 BODY_LIMIT_S = 5.0
 START_LIMIT_S = 5.0
 WRITE_LIMIT_S = 5.0
 OVER_LIMIT_S = 4.0  # for the last words of a call whose line we have closed (`FAREWELL_LIMIT_S`)
 MAX_FRAME_BYTES = 64 * 1024
+_WAY = re.compile(r"[1-9][0-9]?")
 _CALL_SID = re.compile(r"CA[0-9a-f]{32}")
 _NUMBER = re.compile(r"\+[1-9]\d{6,14}")
 _ENDED = frozenset({"completed", "busy", "failed", "no-answer", "canceled"})
@@ -61,6 +65,7 @@ _REFUSED: Mapping[Obstacle, Reason] = {
     "lagging": "calls_lagging",
     "stopping": "calls_stopping",
 }
+_PASSED_ON: frozenset[EndedReason | None] = frozenset({"model_failed", "transferred"})  # the phone line knows more
 _LANGUAGE: web.RequestKey[str] = web.RequestKey("language", str)  # of the caller, once the flow is known
 
 Handler = Callable[["TwilioRoutes", web.Request], Awaitable[web.StreamResponse]]
@@ -131,6 +136,8 @@ class TwilioRoutes:
             web.get(MEDIA_PATH + "/{instance}", self.media),  # whoever is named: one that lands here is for us
             web.post(AFTER_PATH, self.after),
             web.post(PASSED_PATH, self.passed),
+            web.post(WHISPER_PATH, self.whisper),
+            web.post(FALLBACK_PATH, self.fallback),
             web.post("/twilio/status", self.status),
             web.post("/twilio/stream-status", self.stream_status),
         ]
@@ -207,7 +214,9 @@ class TwilioRoutes:
         The call goes on here if its stream broke, or if whoever had it is gone: whichever instance is asked takes it.
         Where the voice agent cannot go on, the flow's ways out are taken.
         """
-        form = await self._signed_form(request)
+        return await self._after(request, await self._signed_form(request))
+
+    async def _after(self, request: web.Request, form: dict[str, str]) -> web.Response:
         call_sid = _call_sid(form)
         record = await self._store.call(call_sid)
         if record is None or record.ended is not None:
@@ -223,16 +232,16 @@ class TwilioRoutes:
                 return self._connect(record)
             session.hang_up()
             reason = session.ending
-            passes_on = reason == "model_failed"
+            passes_on = reason in _PASSED_ON
             if passes_on:
                 await _wait_for(session)
         else:
             past = read_past(await self._store.journal(call_sid), self._wall())
             reason = past.closed
-            passes_on = reason == "model_failed" or bool(past.passings)
+            passes_on = reason in _PASSED_ON or bool(past.passings)
         if reason is not None:
             if passes_on and (onward := await self._passing.onward(call_sid, reason)) is not None:
-                return _xml(onward)
+                return self._played(onward)
             return _xml(twiml.say_trouble(language) if reason in ENDED_BADLY else twiml.hang_up())
         return await self._go_on(record, language)
 
@@ -247,7 +256,7 @@ class TwilioRoutes:
         if record.attempt >= MOST_ATTEMPTS:
             log.error("the call was cut off too often", extra=named("call_cut_off_too_often", record.call_sid))
             onward = await self._passing.onward(record.call_sid, "connection_lost")
-            return _xml(onward or twiml.say_trouble(language))
+            return self._played(onward or twiml.say_trouble(language))
         taken = await self._store.take_over(
             record.call_sid, record.attempt, self._calls.owner, token_issued_at=int(now_s)
         )
@@ -256,6 +265,10 @@ class TwilioRoutes:
             return self._connect(standing) if standing is not None and standing.ended is None else _xml(twiml.hang_up())
         await self._calls.resume(taken)
         return self._connect(taken)
+
+    def _played(self, answer: str | CallRecord) -> web.Response:
+        """TwiML as it is; or a new stream for a caller who goes on in the conversation."""
+        return _xml(answer) if isinstance(answer, str) else self._connect(answer)
 
     def _connect(self, record: CallRecord) -> web.Response:
         """Have the call's stream opened, at the instance that has the call."""
@@ -284,10 +297,65 @@ class TwilioRoutes:
     async def passed(self, request: web.Request) -> web.Response:
         """The caller was taken elsewhere, and is back or has gone: take the next way out, or end the call."""
         form = await self._signed_form(request)
-        call_sid, way = _call_sid(form), request.query.get("way", "")
-        if not re.fullmatch(r"[1-9][0-9]?", way):
-            raise web.HTTPBadRequest(text="way is missing or malformed")
-        return _xml(await self._passing.came_back(call_sid, int(way), form))
+        return self._played(await self._passing.came_back(_call_sid(form), _way(request), form))
+
+    @_spoken_fallback
+    async def fallback(self, request: web.Request) -> web.Response:
+        """Twilio could not have one of our answers, or not read it: the call goes on all the same, if it ever began.
+
+        Of a caller who was taken elsewhere, the answer that failed was to what came of it: that is lost.
+        """
+        form = await self._signed_form(request)
+        call_sid, failed = _call_sid(form), urlsplit(form.get("ErrorUrl", ""))
+        log.error(
+            "Twilio could not use our answer: %.20s, %.100s",
+            form.get("ErrorCode"),
+            failed.path,
+            extra=named("answer_not_used", call_sid),
+        )
+        try:
+            known = await self._store.call(call_sid) is not None
+        except StoreError as exc:
+            log.error("the call goes on without a store: %s", exc, extra=named("request_failed", call_sid))
+            known = False
+        if not known:
+            return self._without_a_call(form)
+        way = parse_qs(failed.query).get("way", [""])[0]
+        if failed.path.endswith(PASSED_PATH) and _WAY.fullmatch(way):
+            told = {"CallStatus": form.get("CallStatus", "")}
+            return self._played(await self._passing.came_back(call_sid, int(way), told))
+        return await self._after(request, form)
+
+    def _without_a_call(self, form: dict[str, str]) -> web.Response:
+        """A caller whose call could not be begun: whom the flow has rung when all else fails, or a sentence."""
+        if form.get("CallStatus") in _ENDED:
+            return _xml(twiml.hang_up())
+        flow = self._route(form.get("To", "")).flow
+        self.refused("error")
+        way = next((one for one in flow.fallback if isinstance(one, Transfer)), None)
+        if way is None:
+            return _xml(twiml.say_trouble(flow.languages[0]))
+        target, caller = flow.rung(way), _number(form.get("From", ""))
+        return _xml(
+            twiml.ring(
+                target.address,
+                language=flow.languages[0],
+                action_url=self._public_url + OVERFLOWN_PATH,
+                ring_s=way.timeout if way.timeout is not None else target.timeout,
+                talk_s=TALK_LIMIT_S,
+                caller_id=target.caller_id or caller or _number(form.get("To", "")),
+            )
+        )
+
+    async def whisper(self, request: web.Request) -> web.Response:
+        """Somebody has answered for a caller: what they are told first. Whatever fails, the two are joined."""
+        await self._signed_form(request)
+        call_sid, way = _call_sid({"CallSid": request.query.get("call", "")}), _way(request)
+        try:
+            return _xml(await self._passing.brief(call_sid, way))
+        except VoicebotError as exc:
+            log.error("nothing is known to be told: %s", exc, extra=named("request_failed", call_sid))
+            return _xml(twiml.whisper("", self.language))
 
     async def status(self, request: web.Request) -> web.Response:
         """The call's status changed: at its end, a session that still waits for its stream gives up."""
@@ -439,6 +507,14 @@ def _call_sid(form: dict[str, str]) -> str:
         raise web.HTTPBadRequest(text="CallSid is missing or malformed")
     work_for(call_sid)
     return call_sid
+
+
+def _way(request: web.Request) -> int:
+    """Which time the caller was taken elsewhere."""
+    way = request.query.get("way", "")
+    if not _WAY.fullmatch(way):
+        raise web.HTTPBadRequest(text="way is missing or malformed")
+    return int(way)
 
 
 def _number(text: str) -> str | None:

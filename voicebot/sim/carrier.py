@@ -168,6 +168,11 @@ class CallForms:
             "Timestamp": format_datetime(wall),
         }
 
+    def answered(self, callee_sid: str, address: str, shown: str) -> dict[str, str]:
+        """What is posted for the words that somebody hears who was rung for the caller: it is a call of its own."""
+        callee = CallForms(self.account_sid, callee_sid, address, shown).call()
+        return callee | {"Direction": "outbound-dial", "ParentCallSid": self.call_sid}
+
     def detected(self, answered_by: str, took_s: float) -> dict[str, str]:
         """Who has answered, as found out while the call goes on."""
         return {

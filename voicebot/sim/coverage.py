@@ -23,7 +23,18 @@ from voicebot.engine.state import EngineState, apply
 from voicebot.flow.model import Flow
 from voicebot.flow.ways import Way, WayKind, ways
 
-PointKind = Literal["phase", "transition", "jump", "criterion", "statement", "rule", "stuck", "failure", "silence"]
+PointKind = Literal[
+    "phase",
+    "transition",
+    "jump",
+    "criterion",
+    "statement",
+    "rule",
+    "stuck",
+    "failure",
+    "silence",
+    "no_answer",
+]
 
 _ANY = "any phase"
 _PLURAL: Mapping[PointKind, str] = {
@@ -36,6 +47,7 @@ _PLURAL: Mapping[PointKind, str] = {
     "stuck": "ways out when stuck",
     "failure": "ways of failure",
     "silence": "silences",
+    "no_answer": "ways back from transfers",
 }
 _WAY_OF: Mapping[PhaseCause, WayKind] = {
     "criteria": "transition",
@@ -44,6 +56,7 @@ _WAY_OF: Mapping[PhaseCause, WayKind] = {
     "jump": "jump",
     "stuck": "stuck",
     "failure": "failure",
+    "no_answer": "no_answer",
 }
 
 

@@ -45,6 +45,7 @@ from .timeline import (
     StreamOpened,
     VerbPlayed,
     WebhookAnswered,
+    Whispered,
 )
 from .twilio_forms import Placed
 from .twiml_player import (
@@ -384,10 +385,26 @@ class _Call:
             return fields | {"DialCallStatus": "canceled"}
         if outcome.status != "completed":
             return fields
+        if dial.whisper_url is not None:
+            await self._whisper(dial, dial.whisper_url, fields["DialCallSid"])
         began_ms = self._now_ms()
         await self._pass(outcome.talk_s)
         talked_s = (self._now_ms() - began_ms) / 1000
         return fields | {"DialCallDuration": f"{talked_s:.0f}", "DialBridged": "true"}
+
+    async def _whisper(self, dial: Dial, url: str, callee_sid: str) -> None:
+        """Somebody has answered, and hears this first; the caller hears it ring."""
+        form = self._forms.answered(callee_sid, dial.targets[0], dial.caller_id or self._forms.from_)
+        answer = await self._ask(url, form)
+        try:
+            document = parse_twiml(answer.body, url)
+        except TwimlError as broken:
+            self._object(broken.code, f"the words for whoever answered: {broken.problem}")
+            return
+        words = " ".join(verb.text for verb in document.verbs if isinstance(verb, Say))
+        if words:
+            self._log.tell(Whispered(self._now_ms(), words))
+            await self._pass(len(speak(words, RATE_HZ, voice="bot")) / RATE_HZ)
 
     def _next_outcome(self) -> DialOutcome:
         outcomes = self._phone.dial

@@ -130,6 +130,14 @@ class MessageRecorded:
 
 
 @dataclass(frozen=True, slots=True)
+class Whispered:
+    """Whoever was rung has answered, and was told this before they were joined to the caller."""
+
+    at_ms: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Cleared:
     """The server sent `clear`: what was dropped unheard."""
 
@@ -156,6 +164,7 @@ Event = (
     | CallerSaid
     | KeyPressed
     | MessageRecorded
+    | Whispered
     | Cleared
     | CallEnded
 )

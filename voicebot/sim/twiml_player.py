@@ -31,6 +31,8 @@ _KNOWN_ATTRIBUTES: Mapping[str, tuple[str, ...]] = {
         "sequential", "referUrl", "recordingStatusCallback", "recordingStatusCallbackEvent",
         "recordingStatusCallbackMethod",
     ),
+    "Number": ("url", "method", "sendDigits", "statusCallback", "statusCallbackEvent", "statusCallbackMethod"),
+    "Sip": ("url", "method", "username", "password", "statusCallback", "statusCallbackEvent", "statusCallbackMethod"),
     "Record": (
         "action", "method", "timeout", "finishOnKey", "maxLength", "playBeep", "trim", "recordingStatusCallback",
         "recordingStatusCallbackEvent", "recordingStatusCallbackMethod", "transcribe", "transcribeCallback",
@@ -103,13 +105,14 @@ class Reject:
 
 @dataclass(frozen=True, slots=True)
 class Dial:
-    """Ring others; `targets` are numbers and addresses as written."""
+    """Ring others; `targets` are numbers and SIP addresses as written."""
 
     targets: tuple[str, ...]
     action: str | None = None
     method: str = "POST"
     caller_id: str | None = None
     timeout_s: float = 30
+    whisper_url: str | None = None  # asked once somebody answers, for what they are told before they are joined
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +257,9 @@ def _dial(element: ElementTree.Element, base: str) -> Dial:
     if not targets:
         raise TwimlError("13221", "<Dial> has nobody to ring")
     timeout_s = _number(element, "timeout", 30)
-    return Dial(targets, _action(element, base), _method(element), element.get("callerId"), timeout_s)
+    whispers = (urljoin(base, url) for child in element if (url := child.get("url")))
+    caller_id = element.get("callerId")
+    return Dial(targets, _action(element, base), _method(element), caller_id, timeout_s, next(whispers, None))
 
 
 def _record(element: ElementTree.Element, base: str) -> Record:

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from voicebot.call.statements import apology_of, hold_words, words_of_return
+from voicebot.call.statements import apology_of, hold_words, words_of_return, words_when_unreached
 from voicebot.flow.loader import LoadedFlow
 from voicebot.flow.tools import Tool
+from voicebot.flow.ways_out import Transfer
 
 from .brain import Says
 from .caller import Hear, Interrupt, Press, Say
@@ -47,7 +48,8 @@ def misheard(
     """What the caller heard, by his ear alone, against the script: each line once, in order, whole or cut.
 
     What fills the time while a tool works may be heard or not: it depends on how long that took. Nor does it count what
-    is said in need: a word for a caller who waits, an apology, and what the phone line announced itself.
+    is said in need: a word for a caller who waits, an apology, what goes before a transfer and after one that failed,
+    and what the phone line announced itself.
     """
     opening = opening_of(loaded)
     lines = [opening] if opening is not None else []
@@ -61,8 +63,10 @@ def misheard(
     statements = [one_line(text) for text in scenario.expected.statements]
     everything = [said for said in bot_said if said.text]
     fillers = [one_line(tool.filler) for tool in loaded.functions.values() if isinstance(tool, Tool) and tool.filler]
-    in_need = (hold_words(loaded.flow), words_of_return(loaded.flow), apology_of(loaded.flow))
-    exact = (*(say.text for say in in_need if say is not None), *announced)
+    flow = loaded.flow
+    in_need = (hold_words(flow), words_of_return(flow), words_when_unreached(flow), apology_of(flow))
+    transfers = [phase.end.say for phase in flow.phases if isinstance(phase.end, Transfer) and phase.end.say]
+    exact = (*(say.text for say in in_need if say is not None), *transfers, *announced)
     beside = [*statements, *fillers, *map(one_line, exact)]
     heard = [said for said in everything if not any(text.startswith(said.text) for text in beside)]
     whole = {said.text for said in everything if said.complete and not said.damaged}

@@ -182,24 +182,56 @@ def say_received(language: str) -> str:
     return say_and_hang_up(fallback_sentences(language).received, fallback_language(language))
 
 
-def ring(number: str, *, language: str, action_url: str, ring_s: float, talk_s: float, caller_id: str | None) -> str:
-    """Tell the caller in their language, or in English, that they are connected; ring `number` and join the two.
+def ring(
+    address: str,
+    *,
+    language: str,
+    action_url: str,
+    ring_s: float,
+    talk_s: float,
+    caller_id: str | None,
+    announced: bool = False,
+    whisper_url: str | None = None,
+) -> str:
+    """Ring a number or a SIP address, and join the caller to whoever answers.
+
+    The caller is told first in their language, or in English, that they are connected, unless that was `announced`;
+    then they hear it ring until the two are joined.
 
     Args:
+        address: E.164, or `sip:…`.
         action_url: absolute address, asked what comes next by POST, whether anybody answered or not.
         ring_s: how long it rings.
         talk_s: the longest talk.
         caller_id: the number that is shown to whoever is rung; None for the vendor's choice.
+        whisper_url: absolute address of what is said to whoever answers before the two are joined, asked by POST.
     """
-    response = _announcing(fallback_sentences(language).transfer, language)
+    from twilio.twiml.voice_response import VoiceResponse
+
+    response = VoiceResponse() if announced else _announcing(fallback_sentences(language).transfer, language)
     dial = response.dial(
         action=_clean(action_url),
         method="POST",
         timeout=round(ring_s),
         time_limit=round(talk_s),
         caller_id=_clean(caller_id) if caller_id else None,
+        answer_on_bridge=True if announced else None,
     )
-    dial.number(_clean(number))
+    whispered = {"url": _clean(whisper_url), "method": "POST"} if whisper_url else {}
+    if address.startswith(("sip:", "sips:")):
+        dial.sip(_clean(address), **whispered)
+    else:
+        dial.number(_clean(address), **whispered)
+    return str(response)
+
+
+def whisper(text: str, language: str) -> str:
+    """Say `text` to whoever has answered, before they are joined to the caller; nothing if it is empty."""
+    from twilio.twiml.voice_response import VoiceResponse
+
+    response = VoiceResponse()
+    if text:
+        response.say(_clean(text), language=_say_locale(language))
     return str(response)
 
 

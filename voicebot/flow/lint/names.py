@@ -42,6 +42,8 @@ def _subject(way: Way) -> str:
             return f"the failure of {way.cause!r}"
         case "rule":
             return f"rule {way.cause!r}"
+        case "no_answer":
+            return f"target {way.cause!r}"
     return "silence"
 
 

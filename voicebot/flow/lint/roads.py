@@ -80,7 +80,7 @@ def _ends(study: Study) -> Iterator[Flaw]:
             problem = f"phase {phase.name!r} ends the call, so it can neither collect nor wait nor lead on"
             mend = "move observations, statements and transitions to a phase before it"
             yield Flaw(place_of(phase), problem, mend)
-        elif phase.tools or phase.commit is not None or phase.may_jump or phase.limits is not None:
+        elif phase.tools or phase.commit or phase.may_jump or phase.may_transfer or phase.limits is not None:
             problem = f"phase {phase.name!r} ends the call, so its tools, commit, jumps and limits are never used"
             yield Flaw(place_of(phase), problem, "move them to a phase before it")
 

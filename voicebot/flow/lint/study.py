@@ -89,7 +89,7 @@ class Study:
         return {phase.name: tuple(self._ways(phase)) for phase in self.flow.phases}
 
     def _ways(self, phase: Phase) -> Iterator[Way]:
-        yield from ways_of(phase)
+        yield from ways_of(self.flow, phase)
         if phase.end is not None:
             return
         everywhere = self.flow.limits.phase

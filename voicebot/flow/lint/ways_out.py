@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from ..source import place_of
 from ..ways_out import Transfer
 from .findings import Flaw, LintRule
 from .study import Study
-
-_NUMBER = re.compile(r"\+[1-9]\d{6,14}")
+from .transfers import NUMBER
 
 
 def _transfers(study: Study) -> Iterator[Flaw]:
     for way in study.flow.fallback:
-        if not isinstance(way, Transfer):
+        if not isinstance(way, Transfer) or way.to in study.flow.targets:
             continue
-        if not _NUMBER.fullmatch(way.to):
-            mend = "write + and the country code, then digits alone, as in +15550100"
+        if not NUMBER.fullmatch(way.to):
+            mend = "write + and the country code, then digits alone, as in +15550100; or name one of the targets"
             yield Flaw(place_of(way), f"{way.to!r} in fallback is no telephone number", mend)
         elif way.to in study.flow.numbers:
             mend = "name a number that somebody answers"

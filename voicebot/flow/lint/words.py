@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from ..model import LONGEST_SAY, AskAgain, Flow, Say
 from ..source import place_of
+from ..ways_out import Transfer
 from . import budget
 from .findings import Flaw, LintRule, instead
 from .places import places_in, stray_braces
@@ -17,7 +18,7 @@ TOO_MANY_TOKENS = 12_000  # the Realtime API takes 16,384 of instructions and to
 
 def _instructions(study: Study) -> Iterator[Flaw]:
     for phase in study.flow.phases:
-        if not phase.instructions.strip():
+        if not (phase.instructions.strip() or isinstance(phase.end, Transfer)):  # which needs no words but its own
             yield Flaw(place_of(phase), f"phase {phase.name!r} has no instructions", "say what it is for")
 
 

@@ -143,6 +143,8 @@ def followed_world(study: Study, names: Iterable[str], *, surely: bool) -> World
         if phase.end is None:
             frontier += [(name, next_state) for next_state in _recorded(study, ordered, name, state, surely)]
             frontier += [(end, state) for end in _open_ways(study, phase, world.sight(phase, state))]
+        else:  # only where nobody answers does a call go on
+            frontier += [(way.end, state) for way in study.ways[name]]
     return world
 
 
