@@ -6,7 +6,8 @@
 On the twin's virtual clock, over the whole path. Calls end by turns with a phase that hangs up, with the model's wish
 to end the call, with a transfer that has exact words, and with a transfer that the model asks for; both reach somebody.
 Each line has its own delays both ways (up to 0.8 s) and jitter (up to 0.4 s) on top; every fifth loses a third of its
-marks. The goodbye is judged by what was played into the caller's ear. The pause counts from its end to the stream's.
+marks. The goodbye is whole if it was all sent, and every byte of it was played into the caller's ear (with a gap, where
+the jitter leaves the line without audio). The pause counts from its end to the stream's.
 Exit code 1 if a goodbye was cut.
 """
 
@@ -24,6 +25,7 @@ from random import Random
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from voicebot.call.entries import BotSaid, read_entry
 from voicebot.flow import Limits
 from voicebot.flow.loader import FlowShelf, load_file, load_flow
 from voicebot.sim.brain import Calls, Says
@@ -33,7 +35,6 @@ from voicebot.sim.line import LineFaults
 from voicebot.sim.phone import DialOutcome
 from voicebot.sim.scenario import Exchange, Expected, Scenario, noted
 from voicebot.sim.stage import rehearse
-from voicebot.sim.timeline import BotSaid, CallEnded, StreamClosed
 
 ROOT = Path(__file__).parents[2]
 LONGEST_DELAY_MS, MOST_JITTER_MS, MARKS_LOST = 800.0, 400.0, 0.33
@@ -107,11 +108,14 @@ def end(seed: int) -> Goodbye:
     rehearsal = run_virtual(
         rehearse(scenario, flow_of(ending), codec="pcmu", faults=faults, dial=DialOutcome(talk_s=5.0))
     )
-    events = rehearsal.result.events
-    over = next(event.at_ms for event in events if isinstance(event, StreamClosed | CallEnded))
-    heard = [one for one in events if isinstance(one, BotSaid) and one.text == goodbye]
-    whole = next((one for one in heard if one.complete and not one.damaged and one.end_ms <= over), None)
-    return Goodbye(seed, ending, None if whole is None else over - whole.end_ms, faults)
+    stream = rehearsal.result.streams[0]
+    said = [read_entry(one.kind, one.body) for one in rehearsal.journal if one.kind == "bot_said"]
+    spoken = [one for one in said if isinstance(one, BotSaid) and one.text == goodbye]
+    whole = bool(spoken) and not spoken[-1].interrupted and spoken[-1].heard_text == goodbye
+    dropped = stream.received_bytes - sum(played.count for played in stream.played)
+    if not whole or dropped or stream.clears:
+        return Goodbye(seed, ending, None, faults)
+    return Goodbye(seed, ending, stream.closed_ms - stream.played[-1].end_ms, faults)
 
 
 def main() -> int:
