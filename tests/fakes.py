@@ -38,6 +38,7 @@ from voicebot.server.reporting import Reporter
 from voicebot.sim.realtime_server import RealtimeServer
 from voicebot.store.contract import Backlog, CallRecord, NewDelivery, Store, StoredEntry
 from voicebot.store.sqlite import SqliteStore
+from voicebot.vault import Vault
 
 NOBODY = Targets()
 CALL_SID = "CA" + "0123456789abcdef" * 2
@@ -352,6 +353,7 @@ def calls_over(
         reporter=reporter,
         max_calls=max_calls,
         wall=wall,
+        seal=Vault(b"the server's secret").seal,
     )
 
 

@@ -17,6 +17,7 @@ SOURCES = {
 # What a package may import of voicebot: its own modules, and these and what is below them.
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
+    "vault": {"errors"},
     "tool_schema": set(),
     "webhook_events": set(),
     "base64_codec": set(),
@@ -40,7 +41,7 @@ ALLOWED: dict[str, set[str]] = {
     "settings": {"observe.prices", "delivery.guard", "delivery.signing", "errors", "store.opening", "webhook_events"},
     "server": {
         *("audio", "call", "delivery", "engine", "errors", "flow", "json_codec", "realtime", "settings", "store"),
-        *("", "log_events", "observe", "telephony"),
+        *("", "log_events", "observe", "telephony", "vault"),
     },
     "chat": {"audio", "call", "delivery.report", "engine", "errors", "flow", "realtime", "store.contract"},
     "sim": {"errors"},

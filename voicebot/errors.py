@@ -15,6 +15,7 @@ VoicebotError
 ├── StoreError                 the store did not answer or is damaged: degrade, keep the calls
 │   ├── CallTakenError         another instance has the call: let go of it, and write nothing more of it
 │   └── JournalError           a call's journal is damaged or fits no flow: report what is known without it
+├── VaultError                 a caller's secret cannot be opened: deliver nothing of it, try again
 ├── TwilioError                Twilio's REST API did not do it: `retryable` says whether to try again
 ├── DeliveryError              a receiver did not take the report: `disable` says whether it is gone for good
 └── ScenarioError              a rehearsed call did not go as its scenario says
@@ -131,6 +132,17 @@ class CallTakenError(StoreError):
 
 class JournalError(StoreError):
     """A call's journal cannot be read as one, or is not of a call with its flow."""
+
+
+class VaultError(VoicebotError):
+    """A sealed secret does not open: the server's secret is another one than it was sealed with, or it is damaged."""
+
+    def __init__(self, call_sid: str, name: str) -> None:
+        super().__init__(call_sid, name)
+        self.call_sid, self.name = call_sid, name
+
+    def __str__(self) -> str:
+        return f"{self.name!r} of {self.call_sid} does not open: is VOICEBOT_SECRET the one that it was sealed with?"
 
 
 class TwilioError(VoicebotError):

@@ -13,6 +13,9 @@ it, and truncates each item to what the ledger says was heard. A statement that 
 *Phases.* What the engine decides about a response's calls goes out together: answers, new instructions, one reply that
 repeats them. A reply is asked for only after the one before it has ended, so none runs on the last phase's words.
 
+*Secrets.* While the caller enters one with the keys (`hushed`), silence of the same length goes on in the place of
+their audio, and nothing is asked of the model; what they press is masked, and goes to the vault alone (`KeepSecret`).
+
 *The model's absence.* A model's connection may break, or end soon (`contact`). Until another one is there nothing is
 said to it but the caller's audio, which waits; then it is told from memory what was heard and done (`memory`). Who
 waits too long for a word hears one that was rendered before.
@@ -34,7 +37,7 @@ from typing import get_args
 from voicebot.audio.formats import AudioFormat
 from voicebot.engine import events as engine_events
 from voicebot.engine.engine import PhaseEngine
-from voicebot.engine.entries import ClosingBegan, EndedReason, PhaseEntered, ToolStarted
+from voicebot.engine.entries import MASKED_KEY, ClosingBegan, EndedReason, PhaseEntered, ToolStarted
 from voicebot.engine.events import ToolFinished
 from voicebot.flow.model import Say
 
@@ -55,6 +58,7 @@ GOODBYE_LIMIT_S = 60.0  # from the decision to end, for a goodbye that is being 
 COMMIT_LIMIT_S = 3.0  # from the end of the caller's speech until the model must have closed the turn
 FAREWELL_LIMIT_S = 3.0  # the longest wait for the last turn's words after the line is closed
 RETRY_DELAYS_S = (0.3, 1.0, 2.5)  # before asking again for a reply that failed
+HUSH_TAIL_S = 1.0  # after a secret was entered: its last digit may still be sounding, as a tone or as a word
 
 
 class Stage(Enum):
@@ -83,6 +87,14 @@ class StartTool:
     tool: str
     arguments: Mapping[str, object] = field(hash=False)
     key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class KeepSecret:
+    """Put the value of a secret field (JSON text) into the call's vault, before anything that is journalled with it."""
+
+    name: str
+    text: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +133,7 @@ class LetGo:
     """The call is not over, but nothing more of it happens here."""
 
 
-Effect = ports.LegCommand | ports.ModelCommand | Journal | StartTool | ReconnectModel | Finish | LetGo
+Effect = ports.LegCommand | ports.ModelCommand | Journal | KeepSecret | StartTool | ReconnectModel | Finish | LetGo
 Event = ports.CallerEvent | ports.ModelEvent | ToolFinished | SayWanted | NoteWanted | EndWanted
 
 _DURABLE = (
@@ -176,7 +188,10 @@ class CallCore:
         self.stage = Stage.PREPARING
         self.left_by_caller = False  # the line was not closed by us
         self.speaker = Speaker(audio_format, Playback())
-        self._model = model
+        self.hushed = False  # the caller enters a secret: nobody hears them, neither the model nor who records
+        self._hushed_until: float | None = None
+        self._unexact = False  # words that should have been exact are the model's to say, whatever it has to wait for
+        self._model, self._silence = model, audio_format.silence
         self._out: list[Effect] = []
         self._due: float | None = None  # the deadline, if it is known
         self._due_known = False
@@ -221,6 +236,10 @@ class CallCore:
         """Whether the caller's audio is for the model. It changes nothing else, so it need not pass through here."""
         return self.stage is Stage.TALKING or self.stage is Stage.CLOSING
 
+    def audible(self, payload: bytes) -> bytes:
+        """The caller's audio as others may hear it: silence in its place while a secret is entered."""
+        return self._silence(len(payload)) if self.hushed else payload
+
     # ---- time -----------------------------------------------------------------------------------------------------
 
     def deadline(self) -> float | None:
@@ -241,6 +260,7 @@ class CallCore:
             self._filler_due(),
             self._hold_due(),
             self._roll_over_due(),
+            self._hushed_until,
         ]
         if self.stage is Stage.TALKING:
             due += [self.engine.deadline(), self._contact.give_up_at()]
@@ -282,6 +302,8 @@ class CallCore:
         """When the next rung of the silence ladder fires: only while nobody speaks and nobody is about to."""
         if self.stage is not Stage.TALKING or self._caller_speaking or self._owed is not None or self._reply:
             return None
+        if self.engine.waits_for_keys:  # which has time-outs of its own
+            return None
         delay_s = self.engine.silence_delay_s(self._rung)
         if delay_s is None or self.speaker.playback.playing or self.engine.busy or self._statements.waiting:
             return None
@@ -313,7 +335,7 @@ class CallCore:
         if not self.engine.busy:
             self._statements.drop_fillers()
         reply, about_to_be = self._reply, self._statements.waiting
-        owes = self._owed is not None or self._contact.returning
+        owes = (self._owed is not None and not self._waits_for_keys) or self._contact.returning
         if reply is not None:
             owes = not (reply.audible or reply.cancelled)
         if about_to_be and self._contact.returning:  # what only the next model can render is no word yet
@@ -442,7 +464,7 @@ class CallCore:
     def handle(self, event: Event, now: float) -> list[Effect]:
         """Take one event of either side and say what follows from it."""
         if type(event) is ports.CallerAudio:
-            return [ports.AppendAudio(event.payload)] if self.hears else []
+            return [ports.AppendAudio(self.audible(event.payload))] if self.hears else []
         if self.stage is Stage.ENDED:
             return []
         if self._only_goes_on(event, now):
@@ -516,10 +538,7 @@ class CallCore:
             case ports.ClipFailed(key=key, reason=reason):
                 self._clip_failed(key, reason, now)
             case ports.KeyPressed(digit=digit):
-                self._journal(entries.KeyPress(digit))
-                self._rung, self._silent_from = 0, now
-                if self.stage is Stage.TALKING:
-                    self._perform(self.engine.handle(engine_events.KeyPressed(digit), now), now)
+                self._key_pressed(digit, now)
             case ports.CallerWrote(text=text):
                 self._caller_wrote(text, now)
             case ports.Analysed() | ports.AnalysisFailed():
@@ -541,6 +560,16 @@ class CallCore:
             self._out.append(ports.CommitAudio())
         elif self.stage in _AUDIBLE and not self.speaker.uninterruptible:
             self._barge_in(now)
+
+    def _key_pressed(self, digit: str, now: float) -> None:
+        self._journal(entries.KeyPress(MASKED_KEY if self.hushed or self.engine.hides_keys else digit))
+        self._rung, self._silent_from = 0, now
+        if self.stage is Stage.TALKING:
+            self._perform(self.engine.handle(engine_events.KeyPressed(digit), now), now)
+            if self.engine.waits_for_keys:
+                self._unanswered = None  # whose answer was held back
+                if not self.speaker.uninterruptible:
+                    self._barge_in(now)  # who is at the keys has heard enough
 
     def _barge_in(self, now: float) -> None:
         """The caller speaks: stop what can be stopped, and keep in the conversation only what was heard."""
@@ -576,7 +605,7 @@ class CallCore:
 
     def _caller_wrote(self, text: str, now: float) -> None:
         """A turn in text stops the bot as speech does, and is over at once."""
-        if self.stage not in _AUDIBLE:
+        if self.stage not in _AUDIBLE or self.hushed:
             return
         if not self.speaker.uninterruptible:
             self._barge_in(now)
@@ -615,15 +644,21 @@ class CallCore:
         if self._statements.waiting or self._reply is not None or self._caller_speaking or self._retry_at is not None:
             return
         if self._owed is not None:
-            if not (self.engine.busy or self._contact.absent or self.engine.leaves_when_heard):
+            held = self.engine.busy or self._contact.absent or self.engine.leaves_when_heard or self._waits_for_keys
+            if not held:
                 self._ask_reply(self._owed, now)
         elif self.stage is Stage.CLOSING and not self.speaker.playback.playing:
             self._leave(self._reason or "completed", now)
 
+    @property
+    def _waits_for_keys(self) -> bool:
+        """Whether a reply has to wait until the caller is done with the keys."""
+        return self.engine.waits_for_keys and not self._unexact and self.stage is Stage.TALKING
+
     def _ask_reply(self, notes: Sequence[str], now: float) -> None:
         self._out += [ports.InsertSaid(text) for text in self.speaker.untold()]
         self._out += [ports.InsertNote(note) for note in (*self._notes, *notes)]
-        self._owed, self._notes = None, []
+        self._owed, self._notes, self._unexact = None, [], False
         self._replies += 1
         self._reply = _Reply(f"reply-{self._replies}")
         tools = self.engine.tools()
@@ -761,6 +796,7 @@ class CallCore:
         for say in self._statements.failed(key):
             self._journal(entries.StatementNotRendered(say.text, reason))
             self._owe(f"Say exactly this, word for word, and nothing else: {say.text}")
+            self._unexact = True
             if say.name:  # a model's own words never count as heard
                 self._statement_ended(say, False, now)
 
@@ -784,6 +820,8 @@ class CallCore:
                     self._statements.add(say)
                 case engine_events.AskReply(note=note):
                     self._owe(note)
+                case engine_events.KeepSecret(name=name, text=text):
+                    self._out.append(KeepSecret(name, text))
                 case engine_events.CloseTurn():
                     self._close_turn()
                 case engine_events.Close(reason=reason, note=note):
@@ -877,8 +915,18 @@ class CallCore:
     def _journal(self, entry: Entry) -> None:
         self._out.append(Journal(entry, isinstance(entry, _DURABLE)))
 
+    def _hush(self, now: float) -> None:
+        """Keep the caller from being heard for as long as they enter a secret, and shortly after it."""
+        if self.engine.enters_secret and self.stage is Stage.TALKING:
+            self.hushed, self._hushed_until = True, None
+        elif self.hushed and self._hushed_until is None:
+            self._hushed_until = now + HUSH_TAIL_S
+        elif self._hushed_until is not None and now >= self._hushed_until:
+            self.hushed, self._hushed_until = False, None
+
     def _drain(self, now: float) -> list[Effect]:
         self._due_known = False
+        self._hush(now)
         if self._configure:  # once for all that an event changed, and after the answers that belong to the old phase
             self._configure = False
             self._out.append(ports.Configure(self.engine.instructions(now), self.engine.tools()))

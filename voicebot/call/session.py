@@ -23,13 +23,14 @@ from voicebot.flow.tools import Tool
 from voicebot.log_events import named
 from voicebot.store.contract import StoredEntry
 
-from .core import CallCore, Effect, Event, Finish, LetGo, ReconnectModel, SayWanted, Stage, StartTool
+from .core import CallCore, Effect, Event, Finish, KeepSecret, LetGo, ReconnectModel, SayWanted, Stage, StartTool
 from .entries import CallEnded, CallOpened, Entry, LineQuality
 from .handlers import CallHandlers
 from .journal import CallJournal, JournalStore, Line
 from .past import Past
 from .ports import AppendAudio, CallerLeft, CallerLeg, ClearPlayback, LegCommand, ModelCommand, ModelLeg, ModelLost
 from .retry import retry_delay_s
+from .secrets import CallSecrets
 from .tool_run import run_tool
 from .wishes import Wishes
 
@@ -60,6 +61,7 @@ class CallSession:
         jitter: Callable[[], float] = lambda: 0.0,
         told: Callable[[Entry, datetime], None] | None = None,
         stored: Callable[[StoredEntry], None] | None = None,
+        secrets: CallSecrets | None = None,
         claim_limit_s: float,
     ) -> None:
         """
@@ -73,6 +75,7 @@ class CallSession:
             jitter: a random number from 0 to 1, as `random.random`.
             told: of every journal entry as it is decided; it must not wait.
             stored: told of every journal entry once the store has it; it must not wait.
+            secrets: where what the caller enters in secret goes; without it, nowhere.
             claim_limit_s: how long the call waits for the caller's leg after the webhook.
         """
         self.core, self.call_sid, self.attempt = core, call_sid, attempt
@@ -81,6 +84,7 @@ class CallSession:
         self._begins, self._connect_model, self._jitter, self._wall = begins, connect_model, jitter, wall
         self._past = begins if isinstance(begins, Past) else None
         self._tools, self._claim_limit_s = tools, claim_limit_s
+        self._secrets = secrets
         self._time = asyncio.get_running_loop().time
         self._made_at = self._time()
         self._timer: asyncio.TimerHandle | None = None
@@ -167,6 +171,11 @@ class CallSession:
     def unwritten(self) -> list[StoredEntry]:
         """Entries that the store did not take; they go with the report."""
         return self._journal.unwritten
+
+    @property
+    def unkept(self) -> Mapping[str, bytes]:
+        """Secrets that the store did not take, sealed; they go with the report."""
+        return self._secrets.unkept if self._secrets is not None else {}
 
     @property
     def waits_for_return(self) -> bool:
@@ -360,7 +369,7 @@ class CallSession:
         """The hot path, fifty times a second: audio moves no deadline, and has nothing to write down."""
         if self._performing or self._model is None or not self.core.hears:
             return False
-        self._model.hear(payload)
+        self._model.hear(self.core.audible(payload))
         return True
 
     async def _perform(self, effects: Sequence[Effect]) -> None:
@@ -384,6 +393,9 @@ class CallSession:
         return batch
 
     async def _perform_batch(self, batch: Sequence[Effect | Line | asyncio.Future[None]]) -> None:
+        for effect in batch:  # before it is written down that they were recorded
+            if type(effect) is KeepSecret and self._secrets is not None:
+                await self._secrets.keep(effect.name, effect.text)
         lines = [line for line in batch if isinstance(line, Line)]
         if lines:
             await self._journal.write(lines)

@@ -20,7 +20,9 @@ from voicebot.json_codec import dumps
 from .entries import PhaseCause
 from .state import EngineState, Quote
 
-_SENT_HERE: frozenset[PhaseCause] = frozenset({"jump", "rule", "silence", "stuck", "failure"})  # not by being done
+_SENT_HERE: frozenset[PhaseCause] = frozenset(
+    {"jump", "rule", "key", "silence", "stuck", "failure"}
+)  # not by being done
 _PLACE = re.compile(r"\{(\w+)\}")
 
 

@@ -5,6 +5,7 @@ from voicebot.errors import ToolError
 from .expressions import heard, it, judged, otherwise
 from .handlers import CallControl, CallEvent, handler
 from .json_types import PhoneNumber
+from .keypad import Keypad
 from .model import After, Analysis, AskAgain, Flow, HangUp, Key, Limits, Phase, PhaseLimits, Report, Rule, Say, To
 from .observations import Observations, ask, computed
 from .receivers import Receiver
@@ -20,6 +21,7 @@ __all__ = [
     "Flow",
     "HangUp",
     "Key",
+    "Keypad",
     "Limits",
     "Observations",
     "Phase",

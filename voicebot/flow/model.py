@@ -28,11 +28,11 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from voicebot.errors import FlowError
 
-from .expressions import Expression, Field, Guard, read_field
+from .expressions import Expression, Field, Guard
 from .handlers import Handler
 from .lengths import Seconds
 from .observations import Observations, ObservationSpec, read_observations, specs_of
-from .receivers import Receiver
+from .receivers import FieldName, Receiver
 from .source import place_of, remember_place
 from .tools import Once, Tool, Unverified, readable
 from .ways_out import Transfer, Voicemail, WayOut
@@ -99,7 +99,6 @@ def _read_observations(value: object, info: ValidationInfo) -> type[Observations
 
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
-FieldName = Annotated[str, BeforeValidator(read_field)]
 ToolName = Annotated[
     Tool,
     PlainValidator(_read_tool),
@@ -259,11 +258,14 @@ class Limits:
         ) -> None: ...
 
 
+KeyName = Annotated[str, StringConstraints(pattern=r"^[0-9*#]$")]
+
+
 @dataclass(frozen=True, config=_CONFIG)
 class Key:
     """A key of the caller's telephone."""
 
-    key: Annotated[str, StringConstraints(pattern=r"^[0-9*#]$")]
+    key: KeyName
 
 
 @dataclass(frozen=True, config=_CONFIG)
@@ -298,7 +300,7 @@ class Phase:
     and every success criterion holds. Then `commit` is done, if there is one, by us and not by the model, once what it
     rests on has been borne out; and the first transition whose guard holds is taken. A phase that asks for nothing, or
     only for what is optional, ends after one turn of the caller. A phase with `end` speaks its instructions' goodbye
-    and closes the call.
+    and closes the call. `keys` is its menu: the key that the caller presses, and where it leads.
     """
 
     name: Name
@@ -313,6 +315,7 @@ class Phase:
     may_jump: tuple[str, ...] = ()
     limits: PhaseLimits | None = None
     end: HangUp | None = None
+    keys: dict[KeyName, To] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         remember_place(self)
@@ -337,6 +340,7 @@ class Phase:
             may_jump: Iterable[str] = (),
             limits: PhaseLimits | None = None,
             end: HangUp | None = None,
+            keys: Mapping[str, To] = ...,
         ) -> None: ...
 
 
@@ -499,6 +503,11 @@ class Flow:
         uses = (use for phase in self.phases for use in (*phase.tools, phase.commit))
         return {use.tool.name: use for use in (*uses, *self.tools_everywhere) if isinstance(use, Once)}
 
+    @cached_property
+    def secrets(self) -> frozenset[str]:
+        """The observations whose values are kept from everybody but the receivers that are declared for them."""
+        return frozenset(name for name, spec in self.specs.items() if spec.ask.secret)
+
     def limits_of(self, phase: Phase) -> PhaseLimits | None:
         """The bounds of a phase: its own, or those of every phase."""
         everywhere = self.limits.phase
@@ -515,7 +524,7 @@ class Flow:
         """Every guard and criterion of the flow."""
         for phase in self.phases:
             yield from phase.success_criteria
-            yield from (to.when for to in phase.transitions if to.when is not None)
+            yield from (to.when for to in (*phase.transitions, *phase.keys.values()) if to.when is not None)
         for rule in self.rules:
             if isinstance(rule.then, To) and rule.then.when is not None:
                 yield rule.then.when

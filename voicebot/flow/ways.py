@@ -17,6 +17,7 @@ WayKind = Literal[
     "stuck",  # the limits of the phase are reached
     "failure",  # a tool that runs once failed
     "rule",  # one of the flow's rules
+    "key",  # a key of the phase's menu
     "silence",  # a rung of the silence ladder
 ]
 
@@ -28,7 +29,8 @@ class Way:
     Attributes:
         start: the phase it leaves; None if it is open from every phase that does not end the call.
         when: its guard, if it has one.
-        cause: of a rule its name, of a failure the tool's, of limits when, of silence how long; else empty.
+        cause: of a rule its name, of a failure the tool's, of limits when, of silence how long, of a key which; else
+            empty.
         where: `file:line` at which it is written.
     """
 
@@ -52,6 +54,8 @@ def ways_of(phase: Phase) -> Iterator[Way]:
     name, place = phase.name, place_of(phase)
     for to in phase.transitions:
         yield Way(name, to.phase, "transition", to.when, where=place_of(to) or place)
+    for key, to in phase.keys.items():
+        yield Way(name, to.phase, "key", to.when, key, place_of(to) or place)
     for target in phase.may_jump:
         yield Way(name, target, "jump", where=place)
     if phase.limits is not None:

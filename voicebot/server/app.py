@@ -17,6 +17,7 @@ from voicebot.audio.formats import AudioFormat
 from voicebot.delivery.events import Target, Targets
 from voicebot.delivery.guard import AddressGuard
 from voicebot.delivery.keys import Keyring
+from voicebot.delivery.placeholders import FillingPost
 from voicebot.delivery.post import WebhookPost
 from voicebot.delivery.worker import DeliveryWorker
 from voicebot.flow.loader import FlowShelf, load_folder
@@ -27,6 +28,7 @@ from voicebot.settings import Settings, stream_secret
 from voicebot.store.opening import open_store
 from voicebot.telephony.rest import TwilioRest
 from voicebot.telephony.signatures import SignatureChecker
+from voicebot.vault import Vault
 
 from .api_token import ApiToken
 from .connections import GATEKEEPER, counted, prepared
@@ -122,10 +124,12 @@ async def create_app(
         gatekeeper=gatekeeper,
     )
     secret = stream_secret(settings)
+    vault = Vault(secret)
     store = await open_store(settings.store)
     vendor = aiohttp.ClientSession()
     post = WebhookPost(AddressGuard(settings.allowed_addresses), keys, wall)
-    worker = DeliveryWorker(store, post, wall, random.random, attempted=observing.delivered)
+    filling = FillingPost(post, store.secrets, vault.open)
+    worker = DeliveryWorker(store, filling, wall, random.random, attempted=observing.delivered)
     audio_format = AudioFormat(settings.codec)
     reporter = Reporter(store, _targets(settings), current, wall, worker.wake, observing.reported)
     calls = Calls(
@@ -144,6 +148,7 @@ async def create_app(
         wall=wall,
         observer=observing,
         overloaded=lambda: lag.overloaded,
+        seal=vault.seal,
     )
     tokens = [one.get_secret_value() for one in settings.twilio_auth_tokens]
     account = settings.twilio_account_sid

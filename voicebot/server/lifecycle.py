@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
+from types import MappingProxyType
 from typing import Literal, Protocol
 
 from voicebot.audio.formats import AudioFormat
@@ -22,6 +23,7 @@ from voicebot.call.core import CallCore
 from voicebot.call.entries import CallOpened, Entry
 from voicebot.call.past import Past, read_past
 from voicebot.call.ports import ModelLeg
+from voicebot.call.secrets import CallSecrets, Seal
 from voicebot.call.session import CallSession
 from voicebot.call.statements import clip_keys
 from voicebot.engine.engine import PhaseEngine
@@ -91,6 +93,7 @@ class Calls:
         wall: Callable[[], datetime],
         observer: CallObserver | None = None,
         overloaded: Callable[[], bool] = lambda: False,
+        seal: Seal,
     ) -> None:
         """
         Args:
@@ -100,8 +103,9 @@ class Calls:
             wall: the time of day, aware UTC.
             observer: sees what happens in calls.
             overloaded: whether this process is too late with its calls to take another one.
+            seal: seals what callers enter in secret.
         """
-        self._observer = observer
+        self._observer, self._seal = observer, seal
         self._store, self._access, self._shelf, self._reporter = store, access, shelf, reporter
         self.owner, self.max_calls, self._wall, self._overloaded = owner, max_calls, wall, overloaded
         self._clips = ClipCache(rendered=self._keep_clip)
@@ -214,6 +218,7 @@ class Calls:
             jitter=random.random,
             told=self._observer.of_call(record) if self._observer is not None else None,
             stored=partial(self._stored, record, loaded),
+            secrets=CallSecrets(record.call_sid, self._store, self._seal, attempt=record.attempt),
             claim_limit_s=CLAIM_LIMIT_S,
         )
         if (before := self._sessions.get(record.call_sid)) is not None:
@@ -295,9 +300,11 @@ class Calls:
                 elif session.let_go:
                     self._forget(session)
                     reason = session.core.reason or "connection_lost"
-                    await self._await_return(record, reason, loaded.flow, session.unwritten)
+                    await self._await_return(record, reason, loaded.flow, session.unwritten, session.unkept)
                 else:
-                    await self._reporter.report(record, flow=loaded.flow, unwritten=session.unwritten)
+                    await self._reporter.report(
+                        record, flow=loaded.flow, unwritten=session.unwritten, unkept=session.unkept
+                    )
             finally:
                 self._forget(session)
                 self._lines_over.discard(record.call_sid)
@@ -312,7 +319,12 @@ class Calls:
             del self._sessions[session.call_sid]
 
     async def _await_return(
-        self, record: CallRecord, reason: EndedReason, flow: Flow | None, unwritten: Sequence[StoredEntry] = ()
+        self,
+        record: CallRecord,
+        reason: EndedReason,
+        flow: Flow | None,
+        unwritten: Sequence[StoredEntry] = (),
+        unkept: Mapping[str, bytes] = MappingProxyType({}),
     ) -> None:
         """The call may go on in other hands, as when the caller's next stream comes there; else report it."""
         if self._handing_over:
@@ -328,7 +340,7 @@ class Calls:
             if self._awaited.get(record.call_sid) is gone:
                 del self._awaited[record.call_sid]
         if not self._handing_over:
-            await self._reporter.report(record, reason=reason, flow=flow, unwritten=unwritten)
+            await self._reporter.report(record, reason=reason, flow=flow, unwritten=unwritten, unkept=unkept)
 
     def _will_not_return(self, call_sid: str) -> None:
         if (awaited := self._awaited.get(call_sid)) is not None:

@@ -23,7 +23,9 @@ from voicebot.engine.state import EngineState, apply
 from voicebot.flow.model import Flow
 from voicebot.flow.ways import Way, WayKind, ways
 
-PointKind = Literal["phase", "transition", "jump", "criterion", "statement", "rule", "stuck", "failure", "silence"]
+PointKind = Literal[
+    "phase", "transition", "jump", "criterion", "statement", "rule", "key", "stuck", "failure", "silence"
+]
 
 _ANY = "any phase"
 _PLURAL: Mapping[PointKind, str] = {
@@ -33,6 +35,7 @@ _PLURAL: Mapping[PointKind, str] = {
     "criterion": "criteria",
     "statement": "statements",
     "rule": "rules",
+    "key": "keys",
     "stuck": "ways out when stuck",
     "failure": "ways of failure",
     "silence": "silences",
@@ -42,6 +45,7 @@ _WAY_OF: Mapping[PhaseCause, WayKind] = {
     "return": "transition",
     "correction": "transition",
     "jump": "jump",
+    "key": "key",
     "stuck": "stuck",
     "failure": "failure",
 }

@@ -60,6 +60,12 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX clips_by_use ON clips (used_day, key, bytes)",
     ),
     ("CREATE INDEX outbox_waiting ON outbox (state, created_us) WHERE state <> 'delivered'",),
+    (
+        """CREATE TABLE secrets (
+            call_sid TEXT NOT NULL, name TEXT NOT NULL, sealed BLOB NOT NULL,
+            PRIMARY KEY (call_sid, name)) WITHOUT ROWID""",
+        "ALTER TABLE outbox ADD COLUMN secrets TEXT NOT NULL DEFAULT ''",
+    ),
 )
 
 # By primary result code (https://www.sqlite.org/rescode.html).
