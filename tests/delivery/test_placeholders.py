@@ -19,7 +19,8 @@ BODY = {"type": "call.completed", "data": {"observations": {"name": "Ada", "card
 CARD = {"card": VAULT.seal("CA1", "card", '"4111"')}
 
 
-def delivery(*secrets: str, body: str = '{"card":"vault:card","pins":["vault:pin"],"said":"vault:card, please"}') -> Delivery:
+def delivery(*secrets: str) -> Delivery:
+    body = '{"card":"vault:card","pins":["vault:pin"],"said":"vault:card, please"}'
     return Delivery("msg_1", "CA1", "https://bank.example", body, "pending", 0, NOW, NOW, secrets=secrets)
 
 

@@ -1,4 +1,4 @@
-"""Keys of the telephone: an answer that is pressed, a secret that nobody reads, a phase's menu, and the flow's rules."""
+"""Keys of the telephone: an answer that is pressed, a secret that nobody reads, a phase's menu, the flow's rules."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Order(Observations):
         "the card number",
         check=passes_luhn,
         secret=True,
-        keypad=Keypad(ends_with="#", timeout="5s", tries=3, prompt="Please enter your card.", again="Once more, please."),
+        keypad=Keypad(ends_with="#", timeout="5s", tries=3, prompt="Please enter your card.", again="Once more."),
     )
 
 
@@ -247,7 +247,7 @@ def test_words_of_a_check_that_refuses_a_secret_are_kept_back() -> None:
     line = at("payment")
     made = press(line, "4111111111111112#")
     assert written(made)[0] == KeysRefused("card", "it was not valid", 1)
-    assert spoken(made) == ["Once more, please."]
+    assert spoken(made) == ["Once more."]
 
 
 def test_caller_who_presses_nothing_is_asked_again_and_then_let_go() -> None:

@@ -100,6 +100,7 @@ async def stage(
     settings: dict[str, object] | None = None,
     tracing: Tracing | None = None,
     crm_answers: Sequence[CrmAnswer] = (),
+    receivers: bool = False,
 ) -> AsyncIterator[Stage]:
     """Start the twins and the product's server; stop them in order.
 
@@ -109,12 +110,13 @@ async def stage(
         settings: variables that go before the stage's own, as for `--live`.
         tracing: where the server's spans go.
         crm_answers: for the first requests of the CRM, in order.
+        receivers: tell the receivers of the flows' own, too, since they are twins.
     """
     loop = asyncio.get_running_loop()
     virtual = isinstance(loop, VirtualLoop)
     wall = wall_clock(VIRTUAL_START) if virtual else _real_clock(loop)
     with tempfile.TemporaryDirectory(prefix="voicebot-") as folder:
-        store_address = f"sqlite:///{folder}/calls.db"
+        store_address = str((settings or {}).get("VOICEBOT_STORE", f"sqlite:///{folder}/calls.db"))
         async with (
             RealtimeServer(brain_factory, timing=timing, quirks=quirks, shuffle=shuffle, wall=wall) as model,
             CrmSink(WEBHOOK_SECRET, answers=crm_answers, wall=wall) as crm,
@@ -141,7 +143,7 @@ async def stage(
             }
             app = await create_app(
                 read_settings(None, **(given | (settings or {}))),
-                shelf=_without_receivers(shelf),
+                shelf=shelf if receivers else _without_receivers(shelf),
                 wall=wall,
                 tracing=tracing,
             )
