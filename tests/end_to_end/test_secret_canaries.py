@@ -170,7 +170,7 @@ async def read(on: Stage, codec: str, call_sid: str, bank: CrmSink, ledger: CrmS
         turns=tuple(turn.text for turn in session.user_turns),
         spoken_ms=sum(turn.end_ms - turn.start_ms for turn in session.user_turns),
         loud_ms=loud_ms,
-        kept=b"".join(path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()),
+        kept=bytes_in(folder),
         vault=vault,
         report=report,
         bodies={
@@ -180,6 +180,11 @@ async def read(on: Stage, codec: str, call_sid: str, bank: CrmSink, ledger: CrmS
         },
         outbox=json.dumps([repr(row) for row in rows]),
     )
+
+
+def bytes_in(folder: Path) -> bytes:
+    """All that the store has written, its logs of changes included."""
+    return b"".join(path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file())
 
 
 def seen_with(codec: str, store: str | None, folder: Path) -> Seen:

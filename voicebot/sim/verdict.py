@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from voicebot.call.statements import apology_of, hold_words, words_of_return
+from voicebot.engine.keypad import words_for
 from voicebot.flow.loader import LoadedFlow
 from voicebot.flow.tools import Tool
 
@@ -47,7 +48,7 @@ def misheard(
     """What the caller heard, by his ear alone, against the script: each line once, in order, whole or cut.
 
     What fills the time while a tool works may be heard or not: it depends on how long that took. Nor does it count what
-    is said in need: a word for a caller who waits, an apology, and what the phone line announced itself.
+    asks for an entry by keys, or what is said in need: a word for a caller who waits, an apology, and what the phone line announced itself.
     """
     opening = opening_of(loaded)
     lines = [opening] if opening is not None else []
@@ -62,7 +63,9 @@ def misheard(
     everything = [said for said in bot_said if said.text]
     fillers = [one_line(tool.filler) for tool in loaded.functions.values() if isinstance(tool, Tool) and tool.filler]
     in_need = (hold_words(loaded.flow), words_of_return(loaded.flow), apology_of(loaded.flow))
-    exact = (*(say.text for say in in_need if say is not None), *announced)
+    by_keys = [spec for spec in loaded.flow.specs.values() if spec.ask.keypad is not None]
+    asked = [words_for(loaded.flow, spec, again=again) for spec in by_keys for again in (False, True)]
+    exact = (*(say.text for say in in_need if say is not None), *announced, *asked)
     beside = [*statements, *fillers, *map(one_line, exact)]
     heard = [said for said in everything if not any(text.startswith(said.text) for text in beside)]
     whole = {said.text for said in everything if said.complete and not said.damaged}
