@@ -1,4 +1,4 @@
-"""Keys of the telephone in whole calls, on the twin and at the table: a menu, an answer, a secret, and no card at all."""
+"""Keys of the telephone in whole calls, on the twin and at the table: a menu, an answer, a secret, and no card."""
 
 from __future__ import annotations
 

@@ -48,7 +48,8 @@ def misheard(
     """What the caller heard, by his ear alone, against the script: each line once, in order, whole or cut.
 
     What fills the time while a tool works may be heard or not: it depends on how long that took. Nor does it count what
-    asks for an entry by keys, or what is said in need: a word for a caller who waits, an apology, and what the phone line announced itself.
+    asks for an entry by keys, or what is said in need: a word for a caller who waits, an apology, and what the phone
+    line announced itself.
     """
     opening = opening_of(loaded)
     lines = [opening] if opening is not None else []
