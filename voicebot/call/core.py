@@ -46,6 +46,7 @@ from .analysis import ANALYSIS_LIMIT_S, ClosingAnalysis
 from .clips import ClipCache
 from .contact import Contact
 from .entries import Entry
+from .listening import Listening, is_hum
 from .memory import Memory
 from .past import Past
 from .patience import Patience
@@ -209,6 +210,8 @@ class CallCore:
         self._prepared = False  # the exact words that may be needed at once are rendered, or about to be
 
         self._caller_speaking = False
+        self._listening = Listening(audio_format)
+        self._turns_told = ports.TurnTaking()  # what the model goes by
         self._turn_cut = False  # the caller's turn was closed because their time was over
         self._speech_stopped_at: float | None = None  # of the turn that is not closed yet
         self._unanswered: _Unanswered | None = None
@@ -236,6 +239,11 @@ class CallCore:
         """Whether the caller's audio is for the model. It changes nothing else, so it need not pass through here."""
         return self.stage is Stage.TALKING or self.stage is Stage.CLOSING
 
+    @property
+    def listens_closely(self) -> bool:
+        """Whether the caller's audio has to pass through here, too: it decides whether the bot stops."""
+        return self._listening.closely
+
     def audible(self, payload: bytes) -> bytes:
         """The caller's audio as others may hear it: silence in its place while a secret is entered."""
         return self._silence(len(payload)) if self.hushed else payload
@@ -261,6 +269,7 @@ class CallCore:
             self._hold_due(),
             self._roll_over_due(),
             self._hushed_until,
+            self._listening.deadline(),
         ]
         if self.stage is Stage.TALKING:
             due += [self.engine.deadline(), self._contact.give_up_at()]
@@ -274,6 +283,7 @@ class CallCore:
             self._utterance_ended(ended, now)
         if self._retry_at is not None and now >= self._retry_at:
             self._retry_at = None
+        self._listen(now)
         commit_due = self._commit_due()
         if commit_due is not None and now >= commit_due:
             self._caller_speaking, self._speech_stopped_at = False, None
@@ -464,7 +474,7 @@ class CallCore:
     def handle(self, event: Event, now: float) -> list[Effect]:
         """Take one event of either side and say what follows from it."""
         if type(event) is ports.CallerAudio:
-            return [ports.AppendAudio(self.audible(event.payload))] if self.hears else []
+            return self._caller_audio(event.payload, now)
         if self.stage is Stage.ENDED:
             return []
         if self._only_goes_on(event, now):
@@ -510,13 +520,20 @@ class CallCore:
                 self._speech_started(now)
             case ports.SpeechStopped():
                 self._speech_stopped_at = now
+                self._listening.stopped()
             case ports.TurnCommitted(item_id=item_id):
+                if self._is_aside(item_id, now):
+                    return
                 self._turn_committed(item_id, now)
             case ports.CallerTranscript(item_id=item_id, text=text):
+                if self._listening.settle(item_id) and not self._turn_after_all(item_id, text, now):
+                    return
                 self._transcripts_due.discard(item_id)
                 self._memory.heard(item_id, text)
                 self._perform(self.engine.handle(engine_events.CallerTranscribed(item_id, text), now), now)
             case ports.TranscriptFailed(item_id=item_id, reason=reason):
+                if self._listening.settle(item_id):
+                    self._turn_committed(item_id, now)
                 self._transcripts_due.discard(item_id)
                 self._perform(self.engine.handle(engine_events.TranscriptMissed(item_id, reason), now), now)
             case ports.ReplyEnded():
@@ -559,7 +576,44 @@ class CallCore:
         if self.stage is Stage.LEAVING:  # the caller's last words; no more audio comes that could close the turn
             self._out.append(ports.CommitAudio())
         elif self.stage in _AUDIBLE and not self.speaker.uninterruptible:
+            patience = self.engine.patience
+            if patience.stops_after and self.speaker.playback.playing:
+                self._listening.begin(patience, now)
+            else:
+                self._barge_in(now)
+
+    def _caller_audio(self, payload: bytes, now: float) -> list[Effect]:
+        if not self.hears:
+            return []
+        sent = ports.AppendAudio(self.audible(payload))
+        if not self._listening.hears(payload):
+            return [sent]
+        self._barge_in(now)
+        return [sent, *self._drain(now)]
+
+    def _listen(self, now: float) -> None:
+        """Stop for a caller who has spoken for long enough; take asides whose words do not come for turns."""
+        if self._listening.long_enough(now):
             self._barge_in(now)
+        for item_id in self._listening.given_up(now):
+            self._turn_committed(item_id, now)
+
+    def _is_aside(self, item_id: str, now: float) -> bool:
+        """Whether a turn did not stop the bot, which is still speaking: then its words decide what it is."""
+        aside = self._listening.committed(item_id, now)
+        if not (aside and self.engine.patience.hums and self.speaker.playback.playing):
+            self._listening.settle(item_id)
+            return False
+        self._caller_speaking, self._speech_stopped_at = False, None
+        return True
+
+    def _turn_after_all(self, item_id: str, text: str, now: float) -> bool:
+        """Whether the words of an aside make it a turn: they say something, or the bot has stopped meanwhile."""
+        if is_hum(text) and self.speaker.playback.playing:
+            self._journal(entries.CallerHummed(item_id, text))
+            return False
+        self._turn_committed(item_id, now)
+        return True
 
     def _key_pressed(self, digit: str, now: float) -> None:
         self._journal(entries.KeyPress(MASKED_KEY if self.hushed or self.engine.hides_keys else digit))
@@ -573,6 +627,7 @@ class CallCore:
 
     def _barge_in(self, now: float) -> None:
         """The caller speaks: stop what can be stopped, and keep in the conversation only what was heard."""
+        self._listening.end()
         self._cancel_reply()
         if not self.speaker.playback.playing:
             return
@@ -758,8 +813,8 @@ class CallCore:
     def _model_ready(self, expires_in_s: float | None, now: float) -> None:
         self._journal(entries.ModelConnected(self._model))
         if self._contact.ready(now, expires_in_s):
-            self._configure = False
-            self._out.append(ports.Configure(self.engine.instructions(now), self.engine.tools()))
+            self._configure, self._turns_told = False, ports.TurnTaking()
+            self._out.append(self._configuration(now))
             self._out += self._memory.tell()
             self._statements.again()
 
@@ -915,6 +970,13 @@ class CallCore:
     def _journal(self, entry: Entry) -> None:
         self._out.append(Journal(entry, isinstance(entry, _DURABLE)))
 
+    def _configuration(self, now: float) -> ports.Configure:
+        """What the model is to know of the phase; how it takes turns only if that is new."""
+        patience = self.engine.patience
+        turns = ports.TurnTaking(round(patience.pause * 1000), patience.eagerness)
+        changed, self._turns_told = turns != self._turns_told, turns
+        return ports.Configure(self.engine.instructions(now), self.engine.tools(), turns if changed else None)
+
     def _hush(self, now: float) -> None:
         """Keep the caller from being heard for as long as they enter a secret, and shortly after it."""
         if self.engine.enters_secret and self.stage is Stage.TALKING:
@@ -929,7 +991,7 @@ class CallCore:
         self._hush(now)
         if self._configure:  # once for all that an event changed, and after the answers that belong to the old phase
             self._configure = False
-            self._out.append(ports.Configure(self.engine.instructions(now), self.engine.tools()))
+            self._out.append(self._configuration(now))
         self._settle(now)
         effects, self._out = [*self._out, *self._statements.commands()], []
         if self._contact.absent:  # what it is to know stands in the memory

@@ -95,6 +95,14 @@ class NoteGiven:
 
 
 @dataclass(frozen=True, slots=True)
+class CallerHummed:
+    """The caller said a short word of attention while the bot went on speaking; it is no turn of theirs."""
+
+    item_id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class KeyPress:
     digit: str
 
@@ -240,6 +248,7 @@ CallEntry = (
     | BotSaid
     | FunctionCalled
     | FunctionAnswered
+    | CallerHummed
     | KeyPress
     | NoteGiven
     | EndAsked

@@ -367,7 +367,7 @@ class CallSession:
 
     def _hear(self, payload: bytes) -> bool:
         """The hot path, fifty times a second: audio moves no deadline, and has nothing to write down."""
-        if self._performing or self._model is None or not self.core.hears:
+        if self._performing or self._model is None or not self.core.hears or self.core.listens_closely:
             return False
         self._model.hear(self.core.audible(payload))
         return True

@@ -309,6 +309,8 @@ def _transcript(lines: Sequence[_Line]) -> Iterator[dict[str, Any]]:
             case call_entries.BotSaid(text=text, heard_text=heard, interrupted=interrupted):
                 said = {"speaker": "bot", "text": heard, "at": line.wall}
                 yield {**said, "interrupted": True, "unheard": text[len(heard) :].strip()} if interrupted else said
+            case call_entries.CallerHummed(text=text):
+                yield {"speaker": "caller", "text": text, "at": line.wall}
             case call_entries.KeyPress(digit=digit):
                 yield {"speaker": "caller", "key": digit, "text": None, "at": line.wall}
 

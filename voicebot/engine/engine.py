@@ -30,6 +30,7 @@ from pydantic import JsonValue
 
 from voicebot.flow.model import AskAgain, HangUp, Key, PhaseLimits, Rule, Say, To
 from voicebot.flow.observations import ObservationSpec
+from voicebot.flow.patience import Patience
 from voicebot.tool_schema import ToolSchema
 
 from . import analysis, offers, prompts
@@ -92,6 +93,11 @@ class PhaseEngine(Keying):
         """Whether the call moves on as soon as the caller has heard what is being said: a reply would come too soon."""
         limits = self._limits()
         return not (limits is not None and limits.exact) and self.standing.leaves_when_heard()
+
+    @property
+    def patience(self) -> Patience:
+        """How the bot listens in this phase."""
+        return self.phase.patience or self.flow.patience
 
     def instructions(self, now: float) -> str:
         """The instructions of the phase, as of `now`."""

@@ -8,6 +8,7 @@ from .json_types import PhoneNumber
 from .keypad import Keypad
 from .model import After, Analysis, AskAgain, Flow, HangUp, Key, Limits, Phase, PhaseLimits, Report, Rule, Say, To
 from .observations import Observations, ask, computed
+from .patience import Patience
 from .receivers import Receiver
 from .tools import ToolContext, tool
 from .ways_out import Transfer, Voicemail
@@ -24,6 +25,7 @@ __all__ = [
     "Keypad",
     "Limits",
     "Observations",
+    "Patience",
     "Phase",
     "PhaseLimits",
     "PhoneNumber",

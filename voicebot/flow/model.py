@@ -32,6 +32,7 @@ from .expressions import Expression, Field, Guard
 from .handlers import Handler
 from .lengths import Seconds
 from .observations import Observations, ObservationSpec, read_observations, specs_of
+from .patience import NoiseReduction, Patience
 from .receivers import FieldName, Receiver
 from .source import place_of, remember_place
 from .tools import Once, Tool, Unverified, readable
@@ -301,6 +302,7 @@ class Phase:
     rests on has been borne out; and the first transition whose guard holds is taken. A phase that asks for nothing, or
     only for what is optional, ends after one turn of the caller. A phase with `end` speaks its instructions' goodbye
     and closes the call. `keys` is its menu: the key that the caller presses, and where it leads.
+    `patience` is how it listens, where that is not as in the whole flow.
     """
 
     name: Name
@@ -316,6 +318,7 @@ class Phase:
     limits: PhaseLimits | None = None
     end: HangUp | None = None
     keys: dict[KeyName, To] = field(default_factory=dict, hash=False)
+    patience: Patience | None = None
 
     def __post_init__(self) -> None:
         remember_place(self)
@@ -341,6 +344,7 @@ class Phase:
             limits: PhaseLimits | None = None,
             end: HangUp | None = None,
             keys: Mapping[str, To] = ...,
+            patience: Patience | None = None,
         ) -> None: ...
 
 
@@ -416,6 +420,8 @@ class Flow:
         rules: what holds in every phase, as in: who asks for a human being gets one.
         handlers: functions that are told what happens in the calls.
         apology: exact last words when the call cannot go on because something of ours failed.
+        patience: how long the bot lets a caller finish, and what stops it while it speaks.
+        noise_reduction: of the model's ear: `near_field` for handsets, `far_field` for loudspeakers; none by default.
         fallback: where the phone line takes the caller then, one way after the other until somebody was reached or a
             message was left. With none, the call ends.
     """
@@ -439,6 +445,8 @@ class Flow:
     apology: Annotated[Say | None, BeforeValidator(_opening)] = None
     fallback: tuple[Transfer | Voicemail, ...] = ()
     report: Report = Report()
+    patience: Patience = Patience()
+    noise_reduction: NoiseReduction | None = None
 
     def __post_init__(self) -> None:
         remember_place(self)
@@ -472,6 +480,8 @@ class Flow:
             apology: Say | str | None = None,
             fallback: Iterable[WayOut] = (),
             report: Report = ...,
+            patience: Patience = ...,
+            noise_reduction: NoiseReduction | None = None,
         ) -> None: ...
 
     @cached_property

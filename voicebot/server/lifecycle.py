@@ -238,6 +238,7 @@ class Calls:
             audio_format=access.audio_format,
             transcription_model=access.transcription_model or None,
             languages=flow.languages,
+            noise_reduction=flow.noise_reduction,
         )
         time = asyncio.get_running_loop().time
 
