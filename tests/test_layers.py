@@ -85,7 +85,7 @@ PURE = {
         f"voicebot.call.{name}"
         for name in (
             *("ports", "entries", "playback", "speaker", "statements", "memory", "clips", "core", "replay"),
-            *("contact", "past", "patience", "retry"),
+            *("contact", "listening", "past", "patience", "retry"),
         )
     ),
     *("voicebot.base64_codec", "voicebot.errors", "voicebot.json_codec", "voicebot.tool_schema"),
