@@ -310,6 +310,12 @@ def test_restored_call_knows_that_a_secret_was_entered() -> None:
     assert again.status("card") == "filled"
 
 
+def test_caller_who_is_not_heard_finds_a_way_out_by_a_key_of_a_rule() -> None:
+    line = at("payment")
+    assert entered(press(line, "*")) == [("desk", "rule")]
+    assert not line.engine.enters_secret
+
+
 # ---- their form -----------------------------------------------------------------------------------------------------
 
 

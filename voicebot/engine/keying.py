@@ -68,7 +68,7 @@ class Keying(Errands):
         entry = self._entry
         if entry is not None and entry.takes(key):
             return self._entered(entry) if entry.press(key, self._now) else []
-        if self.enters_secret or (entry is not None and entry.begun):
+        if entry is not None and entry.begun:
             return []
         to = self.phase.keys.get(key)
         if to is None or self.state.closing is not None:
