@@ -38,6 +38,7 @@ from voicebot.server.reporting import Reporter
 from voicebot.sim.realtime_server import RealtimeServer
 from voicebot.store.contract import Backlog, CallRecord, NewDelivery, Store, StoredEntry
 from voicebot.store.sqlite import SqliteStore
+from voicebot.vault import Vault
 
 NOBODY = Targets()
 CALL_SID = "CA" + "0123456789abcdef" * 2
@@ -290,6 +291,10 @@ class BreakableStore(SqliteStore):
         self._ask("take_over")
         return await super().take_over(call_sid, attempt, owner, token_issued_at=token_issued_at)
 
+    async def keep_secret(self, call_sid: str, name: str, sealed: bytes, *, attempt: int) -> None:
+        self._ask("keep_secret")
+        await super().keep_secret(call_sid, name, sealed, attempt=attempt)
+
     async def beat(self, owner: str, *, takes_calls: bool = True) -> dict[str, int]:
         self._ask("beat")
         return await super().beat(owner, takes_calls=takes_calls)
@@ -352,6 +357,7 @@ def calls_over(
         reporter=reporter,
         max_calls=max_calls,
         wall=wall,
+        seal=Vault(b"the server's secret").seal,
     )
 
 

@@ -28,6 +28,7 @@ from voicebot.errors import (
     ToolError,
     TwilioError,
     UnknownFlowError,
+    VaultError,
     VoicebotError,
 )
 
@@ -64,6 +65,10 @@ SENTENCES: list[tuple[VoicebotError, str]] = [
     (UnknownFlowError("x", ["a", "b"]), "no flow is named 'x' (loaded flows: a, b)"),
     (CallTakenError("CA1"), "call CA1 is in other hands, or over"),
     (JournalError("a journal entry is damaged"), "a journal entry is damaged"),
+    (
+        VaultError("CA1", "card"),
+        "'card' of CA1 does not open: is VOICEBOT_SECRET the one that it was sealed with?",
+    ),
     (TwilioError("answered 429", status=429, code=20429), "Twilio: answered 429"),
     (UnknownFlowError("x", []), "no flow is named 'x' (loaded flows: none)"),
     (FunctionFailedError("is_far failed (KeyError)"), "is_far failed (KeyError)"),

@@ -17,6 +17,7 @@ SOURCES = {
 # What a package may import of voicebot: its own modules, and these and what is below them.
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
+    "vault": {"errors"},
     "tool_schema": set(),
     "webhook_events": set(),
     "base64_codec": set(),
@@ -63,7 +64,7 @@ ALLOWED: dict[str, set[str]] = {
     },
     "server": {
         *("audio", "call", "delivery", "engine", "errors", "flow", "json_codec", "realtime", "settings", "store"),
-        *("", "log_events", "observe", "recording", "telephony"),
+        *("", "log_events", "observe", "recording", "telephony", "vault"),
     },
     "chat": {"audio", "call", "delivery.report", "engine", "errors", "flow", "realtime", "store.contract"},
     "sim": {"errors"},
@@ -108,7 +109,7 @@ PURE = {
         f"voicebot.call.{name}"
         for name in (
             *("ports", "entries", "playback", "speaker", "statements", "memory", "clips", "core", "replay"),
-            *("about", "contact", "past", "patience", "retry"),
+            *("about", "contact", "listening", "past", "patience", "retry"),
         )
     ),
     *("voicebot.base64_codec", "voicebot.errors", "voicebot.json_codec", "voicebot.tool_schema"),

@@ -17,6 +17,7 @@ VoicebotError
 │   └── JournalError           a call's journal is damaged or fits no flow: report what is known without it
 ├── OutboundRefusedError       a call may not be placed, or not now: say why, and place none
 ├── RecordingError             a recording is not here, damaged, or sealed with another key: say so, play no part of it
+├── VaultError                 a caller's secret cannot be opened: deliver nothing of it, try again
 ├── TwilioError                Twilio's REST API did not do it: `retryable` says whether to try again
 ├── DeliveryError              a receiver did not take the report: `disable` says whether it is gone for good
 └── ScenarioError              a rehearsed call did not go as its scenario says
@@ -144,6 +145,17 @@ class OutboundRefusedError(VoicebotError):
 
     def __str__(self) -> str:
         return self.problem
+
+
+class VaultError(VoicebotError):
+    """A sealed secret does not open: the server's secret is another one than it was sealed with, or it is damaged."""
+
+    def __init__(self, call_sid: str, name: str) -> None:
+        super().__init__(call_sid, name)
+        self.call_sid, self.name = call_sid, name
+
+    def __str__(self) -> str:
+        return f"{self.name!r} of {self.call_sid} does not open: is VOICEBOT_SECRET the one that it was sealed with?"
 
 
 class RecordingError(VoicebotError):

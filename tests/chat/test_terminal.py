@@ -102,10 +102,10 @@ async def test_silence_without_a_ladder_is_told(tmp_path: Path) -> None:
 
 
 async def test_keys_are_pressed(tmp_path: Path) -> None:
-    shown = await chat(tmp_path, "/key 5\n/key\n/key 55\n/key *\n")
+    shown = await chat(tmp_path, "/key 5\n/key\n/key 5x\n/key *\n")
     assert shown.count("presses") == 2
     assert "caller    presses 5\n" in shown
-    assert shown.count("name one key, as in /key 1\n") == 2
+    assert shown.count("name the keys, as in /key 1 or /key 1234#\n") == 2
 
 
 async def test_unknown_commands_are_not_said_to_the_bot(tmp_path: Path) -> None:

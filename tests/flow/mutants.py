@@ -53,6 +53,10 @@ def _kiosk(rule: str, what: str, *changes: tuple[str, str], also: str = "") -> M
     return Mutant(rule, what, "kiosk", changes, frozenset(also.split()))
 
 
+def _payments(rule: str, what: str, *changes: tuple[str, str], also: str = "") -> Mutant:
+    return Mutant(rule, what, "payments", changes, frozenset(also.split()))
+
+
 _PARCELS_LIMITS = ('    limits=Limits(phase=PhaseLimits(turns=8, then="counter")),\n', "")
 
 NAMES = (
@@ -605,4 +609,52 @@ TRANSFERS = (
     _switchboard("F044", "words that nobody speaks", ('[Transfer("bench")]', '[Transfer("bench", say="Hold on.")]')),
 )
 
-MUTANTS = (*NAMES, *ROADS, *FIELDS, *WORDS, *GUARDS, *ENDS, *RECEIVERS, *WAYS_OUT, *RECORDINGS, *TRANSFERS)
+_SECRET = "secret=True, "
+_NO_SECRETS = (", secrets=[it.card]", "")
+
+KEYS = (
+    _payments(
+        "F045",
+        "yes or no by keys",
+        ('amount: int = ask("how much they pay, in euros"', 'paid: bool = ask("whether"'),
+        ("def share_of(amount: int)", "def share_of(paid: bool)"),
+        ("return amount // 100\n", "return paid * 1\n"),
+        ("it.account, it.amount", "it.account, it.paid"),
+        ("You pay {amount} euros.", "You pay {paid}."),
+    ),
+    _payments(
+        "F045", "a menu where keys are an answer", ("            tools=[rate],", '            keys={"9": To("desk")},')
+    ),
+    _payments(
+        "F045",
+        "keys of a goodbye",
+        ('Say goodbye.", end=HangUp()),\n    ],', 'Bye.", end=HangUp(), keys={"1": To("desk")}),\n    ],'),
+    ),
+    _payments(
+        "F045",
+        "no way out for who has no card",
+        ('limits=Limits(phase=PhaseLimits(turns=10, then="desk"))', "limits=Limits()"),
+    ),
+    _payments("F002", "a key leads to nowhere", ('"2": To("desk")', '"2": To("deks")')),
+    _payments("F030", "a prompt without words", ('prompt="Please enter the number of your card."', 'prompt="…"')),
+    _payments(
+        "F046",
+        "a secret that is spoken",
+        ('secret=True, keypad=Keypad(prompt="Please enter the number of your card.")', "secret=True"),
+    ),
+    _payments("F046", "a secret that is read back", (_SECRET, 'secret=True, confirm="read back", ')),
+    _payments("F046", "a secret in a statement", ("You pay {amount} euros.", "You pay {amount} euros with {card}.")),
+    _payments("F046", "a secret in instructions", ('"Take the card."', '"Take {card}."')),
+    _payments("F046", "a secret in the persona", ("telephone of a bank.", "telephone of a bank, {card}.")),
+    _payments("F046", "a secret as a tool's argument", ("def rate(amount: int)", "def rate(amount: int, card: str)")),
+    _payments(
+        "F046", "a field computed from a secret", ("def share_of(amount: int)", "def share_of(amount: int, card: str)")
+    ),
+    _payments("F046", "a guard that looks at a secret", ('{"paid": it.card.filled}', '{"paid": it.card == "4111"}')),
+    _payments("F046", "a body that quotes it undeclared", ('["observations"]["amount"]}', '["observations"]["card"]}')),
+    _payments("F046", "nobody gets it", _NO_SECRETS),
+    _payments("F046", "declared for what is no secret", ("secrets=[it.card]", "secrets=[it.card, it.amount]")),
+    _payments("F003", "declared for what is no observation", ("secrets=[it.card]", 'secrets=[it.card, "pin"]')),
+)
+
+MUTANTS = (*NAMES, *ROADS, *FIELDS, *WORDS, *GUARDS, *ENDS, *RECEIVERS, *WAYS_OUT, *RECORDINGS, *TRANSFERS, *KEYS)

@@ -50,6 +50,7 @@ def test_json_form_names_the_function() -> None:
         "body": "short",
         "secret": "crm",
         "bearer": "token",
+        "secrets": [],
     }
     assert "body" not in second
     again = flow_from_json(text, functions_of(FLOW))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from openai.types.realtime import RealtimeSessionCreateRequest
 
 from voicebot.audio.formats import AudioFormat
-from voicebot.realtime.session import SessionConfig, initial_session
+from voicebot.call.ports import TurnTaking
+from voicebot.realtime.client_events import phase_session
+from voicebot.realtime.session import SessionConfig, initial_session, turn_detection
 
 PCM = {"type": "audio/pcm", "rate": 24000}
 PCMU = {"type": "audio/pcmu"}
@@ -103,3 +107,22 @@ def test_server_never_owns_the_turn(audio_format: AudioFormat) -> None:
     detection = audio.input.turn_detection
     assert detection is not None and detection.type == "server_vad"
     assert (detection.create_response, detection.interrupt_response) == (False, False)
+
+
+@pytest.mark.parametrize(
+    ("turns", "said"),
+    [
+        (
+            TurnTaking(800),
+            {"type": "server_vad", "threshold": 0.5, "prefix_padding_ms": 300, "silence_duration_ms": 800},
+        ),
+        (TurnTaking(800, "low"), {"type": "semantic_vad", "eagerness": "low"}),
+    ],
+)
+def test_phase_may_change_when_turns_end(turns: TurnTaking, said: dict[str, object]) -> None:
+    config = SessionConfig("m", "marin", AudioFormat.PCM16_24K, None)
+    wanted = {**said, "create_response": False, "interrupt_response": False}
+    made = phase_session("Ask.", (), turn_detection(config, turns))
+    assert made["audio"] == {"input": {"turn_detection": wanted}}
+    assert "audio" not in phase_session("Ask.", ())
+    assert turn_detection(replace(config, text=True), turns) is None

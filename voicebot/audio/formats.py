@@ -19,3 +19,7 @@ class AudioFormat(Enum):
     @property
     def rate_hz(self) -> int:
         return 24_000 if self is AudioFormat.PCM16_24K else 8_000
+
+    def silence(self, length: int) -> bytes:
+        """So many bytes of silence: zeros, or of mu-law the code of zero (ITU-T G.711)."""
+        return (b"\x00" if self is AudioFormat.PCM16_24K else b"\xff") * length

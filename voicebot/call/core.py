@@ -13,6 +13,9 @@ it, and truncates each item to what the ledger says was heard. A statement that 
 *Phases.* What the engine decides about a response's calls goes out together: answers, new instructions, one reply that
 repeats them. A reply is asked for only after the one before it has ended, so none runs on the last phase's words.
 
+*Secrets.* While the caller enters one with the keys (`hushed`), silence of the same length goes on in the place of
+their audio, and nothing is asked of the model; what they press is masked, and goes to the vault alone (`KeepSecret`).
+
 *The model's absence.* A model's connection may break, or end soon (`contact`). Until another one is there nothing is
 said to it but the caller's audio, which waits; then it is told from memory what was heard and done (`memory`). Who
 waits too long for a word hears one that was rendered before.
@@ -35,7 +38,7 @@ from typing import get_args
 from voicebot.audio.formats import AudioFormat
 from voicebot.engine import events as engine_events
 from voicebot.engine.engine import PhaseEngine
-from voicebot.engine.entries import ClosingBegan, EndedReason, PhaseEntered, ToolStarted
+from voicebot.engine.entries import MASKED_KEY, ClosingBegan, EndedReason, PhaseEntered, ToolStarted
 from voicebot.engine.events import ToolFinished
 from voicebot.flow.model import Say
 
@@ -44,6 +47,7 @@ from .analysis import ANALYSIS_LIMIT_S, ClosingAnalysis
 from .clips import ClipCache
 from .contact import Contact
 from .entries import Entry
+from .listening import Listening, is_hum
 from .memory import Memory
 from .past import Past
 from .patience import Patience
@@ -56,6 +60,7 @@ GOODBYE_LIMIT_S = 60.0  # from the decision to end, for a goodbye that is being 
 COMMIT_LIMIT_S = 3.0  # from the end of the caller's speech until the model must have closed the turn
 FAREWELL_LIMIT_S = 3.0  # the longest wait for the last turn's words after the line is closed
 RETRY_DELAYS_S = (0.3, 1.0, 2.5)  # before asking again for a reply that failed
+HUSH_TAIL_S = 1.0  # after a secret was entered: its last digit may still be sounding, as a tone or as a word
 
 
 class Stage(Enum):
@@ -84,6 +89,14 @@ class StartTool:
     tool: str
     arguments: Mapping[str, object] = field(hash=False)
     key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class KeepSecret:
+    """Put the value of a secret field (JSON text) into the call's vault, before anything that is journalled with it."""
+
+    name: str
+    text: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +149,7 @@ class MessageTold:
     entry: entries.TextMessage
 
 
-Effect = ports.LegCommand | ports.ModelCommand | Journal | StartTool | ReconnectModel | Finish | LetGo
+Effect = ports.LegCommand | ports.ModelCommand | Journal | KeepSecret | StartTool | ReconnectModel | Finish | LetGo
 Event = (
     ports.CallerEvent
     | ports.ModelEvent
@@ -202,7 +215,10 @@ class CallCore:
         self.stage = Stage.PREPARING
         self.left_by_caller = False  # the line was not closed by us
         self.speaker = Speaker(audio_format, Playback())
-        self._model = model
+        self.hushed = False  # the caller enters a secret: nobody hears them, neither the model nor who records
+        self._hushed_until: float | None = None
+        self._unexact = False  # words that should have been exact are the model's to say, whatever it has to wait for
+        self._model, self._silence = model, audio_format.silence
         self._out: list[Effect] = []
         self._due: float | None = None  # the deadline, if it is known
         self._due_known = False
@@ -221,6 +237,8 @@ class CallCore:
 
         self._to_machine = False  # an answering machine listens: nothing is said but the flow's message
         self._caller_speaking = False
+        self._listening = Listening(audio_format)
+        self._turns_told = ports.TurnTaking()  # what the model goes by
         self._turn_cut = False  # the caller's turn was closed because their time was over
         self._speech_stopped_at: float | None = None  # of the turn that is not closed yet
         self._unanswered: _Unanswered | None = None
@@ -254,6 +272,15 @@ class CallCore:
         """Whether the caller's audio is for the model. It changes nothing else, so it need not pass through here."""
         return self.stage is Stage.TALKING or self.stage is Stage.CLOSING
 
+    @property
+    def listens_closely(self) -> bool:
+        """Whether the caller's audio has to pass through here, too: it decides whether the bot stops."""
+        return self._listening.closely
+
+    def audible(self, payload: bytes) -> bytes:
+        """The caller's audio as others may hear it: silence in its place while a secret is entered."""
+        return self._silence(len(payload)) if self.hushed else payload
+
     # ---- time -----------------------------------------------------------------------------------------------------
 
     def deadline(self) -> float | None:
@@ -274,6 +301,8 @@ class CallCore:
             self._filler_due(),
             self._hold_due(),
             self._roll_over_due(),
+            self._hushed_until,
+            self._listening.deadline(),
         ]
         if self.stage is Stage.TALKING:
             due += [self.engine.deadline(), self._contact.give_up_at()]
@@ -287,6 +316,7 @@ class CallCore:
             self._utterance_ended(ended, now)
         if self._retry_at is not None and now >= self._retry_at:
             self._retry_at = None
+        self._listen(now)
         commit_due = self._commit_due()
         if commit_due is not None and now >= commit_due:
             self._caller_speaking, self._speech_stopped_at = False, None
@@ -314,6 +344,8 @@ class CallCore:
     def _silence_due(self) -> float | None:
         """When the next rung of the silence ladder fires: only while nobody speaks and nobody is about to."""
         if self.stage is not Stage.TALKING or self._caller_speaking or self._owed is not None or self._reply:
+            return None
+        if self.engine.waits_for_keys:  # which has time-outs of its own
             return None
         delay_s = self.engine.silence_delay_s(self._rung)
         if delay_s is None or self.speaker.playback.playing or self.engine.busy or self._statements.waiting:
@@ -346,7 +378,7 @@ class CallCore:
         if not self.engine.busy:
             self._statements.drop_fillers()
         reply, about_to_be = self._reply, self._statements.waiting
-        owes = self._owed is not None or self._contact.returning
+        owes = (self._owed is not None and not self._waits_for_keys) or self._contact.returning
         if reply is not None:
             owes = not (reply.audible or reply.cancelled)
         if about_to_be and self._contact.returning:  # what only the next model can render is no word yet
@@ -480,7 +512,7 @@ class CallCore:
     def handle(self, event: Event, now: float) -> list[Effect]:
         """Take one event of either side and say what follows from it."""
         if type(event) is ports.CallerAudio:
-            return [ports.AppendAudio(event.payload)] if self.hears else []
+            return self._caller_audio(event.payload, now)
         if self.stage is Stage.ENDED:
             return []
         if self._only_goes_on(event, now):
@@ -526,13 +558,20 @@ class CallCore:
                 self._speech_started(now)
             case ports.SpeechStopped():
                 self._speech_stopped_at = now
+                self._listening.stopped()
             case ports.TurnCommitted(item_id=item_id):
+                if self._is_aside(item_id, now):
+                    return
                 self._turn_committed(item_id, now)
             case ports.CallerTranscript(item_id=item_id, text=text):
+                if self._listening.settle(item_id) and not self._turn_after_all(item_id, text, now):
+                    return
                 self._transcripts_due.discard(item_id)
                 self._memory.heard(item_id, text)
                 self._perform(self.engine.handle(engine_events.CallerTranscribed(item_id, text), now), now)
             case ports.TranscriptFailed(item_id=item_id, reason=reason):
+                if self._listening.settle(item_id):
+                    self._turn_committed(item_id, now)
                 self._transcripts_due.discard(item_id)
                 self._perform(self.engine.handle(engine_events.TranscriptMissed(item_id, reason), now), now)
             case ports.ReplyEnded():
@@ -558,10 +597,7 @@ class CallCore:
             case ports.ClipFailed(key=key, reason=reason):
                 self._clip_failed(key, reason, now)
             case ports.KeyPressed(digit=digit):
-                self._journal(entries.KeyPress(digit))
-                self._rung, self._silent_from = 0, now
-                if self.stage is Stage.TALKING:
-                    self._perform(self.engine.handle(engine_events.KeyPressed(digit), now), now)
+                self._key_pressed(digit, now)
             case ports.CallerWrote(text=text):
                 self._caller_wrote(text, now)
             case ports.Analysed() | ports.AnalysisFailed():
@@ -609,10 +645,58 @@ class CallCore:
         if self.stage is Stage.LEAVING:  # the caller's last words; no more audio comes that could close the turn
             self._out.append(ports.CommitAudio())
         elif self.stage in _AUDIBLE and not self.speaker.uninterruptible:
+            patience = self.engine.patience
+            if patience.stops_after and self.speaker.playback.playing:
+                self._listening.begin(patience, now)
+            else:
+                self._barge_in(now)
+
+    def _caller_audio(self, payload: bytes, now: float) -> list[Effect]:
+        if not self.hears:
+            return []
+        sent = ports.AppendAudio(self.audible(payload))
+        if not self._listening.hears(payload):
+            return [sent]
+        self._barge_in(now)
+        return [sent, *self._drain(now)]
+
+    def _listen(self, now: float) -> None:
+        """Stop for a caller who has spoken for long enough; take asides whose words do not come for turns."""
+        if self._listening.long_enough(now):
             self._barge_in(now)
+        for item_id in self._listening.given_up(now):
+            self._turn_committed(item_id, now)
+
+    def _is_aside(self, item_id: str, now: float) -> bool:
+        """Whether a turn did not stop the bot, which is still speaking: then its words decide what it is."""
+        aside = self._listening.committed(item_id, now)
+        if not (aside and self.engine.patience.hums and self.speaker.playback.playing):
+            self._listening.settle(item_id)
+            return False
+        self._caller_speaking, self._speech_stopped_at = False, None
+        return True
+
+    def _turn_after_all(self, item_id: str, text: str, now: float) -> bool:
+        """Whether the words of an aside make it a turn: they say something, or the bot has stopped meanwhile."""
+        if is_hum(text) and self.speaker.playback.playing:
+            self._journal(entries.CallerHummed(item_id, text))
+            return False
+        self._turn_committed(item_id, now)
+        return True
+
+    def _key_pressed(self, digit: str, now: float) -> None:
+        self._journal(entries.KeyPress(MASKED_KEY if self.hushed or self.engine.hides_keys else digit))
+        self._rung, self._silent_from = 0, now
+        if self.stage is Stage.TALKING:
+            self._perform(self.engine.handle(engine_events.KeyPressed(digit), now), now)
+            if self.engine.waits_for_keys:
+                self._unanswered = None  # whose answer was held back
+                if not self.speaker.uninterruptible:
+                    self._barge_in(now)  # who is at the keys has heard enough
 
     def _barge_in(self, now: float) -> None:
         """The caller speaks: stop what can be stopped, and keep in the conversation only what was heard."""
+        self._listening.end()
         self._cancel_reply()
         if not self.speaker.playback.playing:
             return
@@ -645,7 +729,7 @@ class CallCore:
 
     def _caller_wrote(self, text: str, now: float) -> None:
         """A turn in text stops the bot as speech does, and is over at once."""
-        if self.stage not in _AUDIBLE:
+        if self.stage not in _AUDIBLE or self.hushed:
             return
         if not self.speaker.uninterruptible:
             self._barge_in(now)
@@ -684,15 +768,21 @@ class CallCore:
         if self._statements.waiting or self._reply is not None or self._caller_speaking or self._retry_at is not None:
             return
         if self._owed is not None:
-            if not (self.engine.busy or self._contact.absent or self.engine.leaves_when_heard):
+            held = self.engine.busy or self._contact.absent or self.engine.leaves_when_heard or self._waits_for_keys
+            if not held:
                 self._ask_reply(self._owed, now)
         elif self.stage is Stage.CLOSING and not self.speaker.playback.playing:
             self._leave(self._reason or "completed", now)
 
+    @property
+    def _waits_for_keys(self) -> bool:
+        """Whether a reply has to wait until the caller is done with the keys."""
+        return self.engine.waits_for_keys and not self._unexact and self.stage is Stage.TALKING
+
     def _ask_reply(self, notes: Sequence[str], now: float) -> None:
         self._out += [ports.InsertSaid(text) for text in self.speaker.untold()]
         self._out += [ports.InsertNote(note) for note in (*self._notes, *notes)]
-        self._owed, self._notes = None, []
+        self._owed, self._notes, self._unexact = None, [], False
         self._replies += 1
         self._reply = _Reply(f"reply-{self._replies}")
         tools = self.engine.tools()
@@ -799,8 +889,8 @@ class CallCore:
     def _model_ready(self, expires_in_s: float | None, now: float) -> None:
         self._journal(entries.ModelConnected(self._model))
         if self._contact.ready(now, expires_in_s):
-            self._configure = False
-            self._out.append(ports.Configure(self.engine.instructions(now), self.engine.tools()))
+            self._configure, self._turns_told = False, ports.TurnTaking()
+            self._out.append(self._configuration(now))
             self._out += self._memory.tell()
             self._statements.again()
 
@@ -840,6 +930,7 @@ class CallCore:
         for say in failed:
             self._journal(entries.StatementNotRendered(say.text, reason))
             self._owe(f"Say exactly this, word for word, and nothing else: {say.text}")
+            self._unexact = True
             if say.name:  # a model's own words never count as heard
                 self._statement_ended(say, False, now)
 
@@ -864,6 +955,8 @@ class CallCore:
                         self._statements.add(say)
                 case engine_events.AskReply(note=note):
                     self._owe(note)
+                case engine_events.KeepSecret(name=name, text=text):
+                    self._out.append(KeepSecret(name, text))
                 case engine_events.CloseTurn():
                     self._close_turn()
                 case engine_events.Close():
@@ -961,11 +1054,28 @@ class CallCore:
     def _journal(self, entry: Entry) -> None:
         self._out.append(Journal(entry, isinstance(entry, _DURABLE)))
 
+    def _configuration(self, now: float) -> ports.Configure:
+        """What the model is to know of the phase; how it takes turns only if that is new."""
+        patience = self.engine.patience
+        turns = ports.TurnTaking(round(patience.pause * 1000), patience.eagerness)
+        changed, self._turns_told = turns != self._turns_told, turns
+        return ports.Configure(self.engine.instructions(now), self.engine.tools(), turns if changed else None)
+
+    def _hush(self, now: float) -> None:
+        """Keep the caller from being heard for as long as they enter a secret, and shortly after it."""
+        if self.engine.enters_secret and self.stage is Stage.TALKING:
+            self.hushed, self._hushed_until = True, None
+        elif self.hushed and self._hushed_until is None:
+            self._hushed_until = now + HUSH_TAIL_S
+        elif self._hushed_until is not None and now >= self._hushed_until:
+            self.hushed, self._hushed_until = False, None
+
     def _drain(self, now: float) -> list[Effect]:
         self._due_known = False
+        self._hush(now)
         if self._configure:  # once for all that an event changed, and after the answers that belong to the old phase
             self._configure = False
-            self._out.append(ports.Configure(self.engine.instructions(now), self.engine.tools()))
+            self._out.append(self._configuration(now))
         self._settle(now)
         effects, self._out = [*self._out, *self._statements.commands()], []
         if self._contact.absent:  # what it is to know stands in the memory

@@ -137,6 +137,14 @@ class TextMessage:
 
 
 @dataclass(frozen=True, slots=True)
+class CallerHummed:
+    """The caller said a short word of attention while the bot went on speaking; it is no turn of theirs."""
+
+    item_id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class KeyPress:
     digit: str
 
@@ -310,6 +318,7 @@ CallEntry = (
     | BotSaid
     | FunctionCalled
     | FunctionAnswered
+    | CallerHummed
     | KeyPress
     | TextMessage
     | NoteGiven

@@ -272,11 +272,20 @@ ModelEvent = (
 
 
 @dataclass(frozen=True, slots=True)
+class TurnTaking:
+    """When the caller's turn is over: after a pause, or with an `eagerness`, when their words sound finished."""
+
+    pause_ms: int = 500
+    eagerness: Literal["low", "medium", "high", "auto"] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Configure:
-    """Instructions and tools from now on."""
+    """Instructions and tools from now on; `turns` only where that changes."""
 
     instructions: str
     tools: tuple[ToolSchema, ...]
+    turns: TurnTaking | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,8 @@ from voicebot.engine.entries import (
     CallerTurnTaken,
     CallerUnclear,
     EngineEntry,
+    KeysRefused,
+    ObservationRecorded,
     SilenceNoticed,
     StatementCut,
     StatementHeard,
@@ -37,6 +39,7 @@ from voicebot.engine.events import (
     EngineEvent,
     KeyPressed,
     ResponseEnded,
+    SecretEntered,
     SilenceLasted,
     StatementEnded,
     ToolFinished,
@@ -44,6 +47,7 @@ from voicebot.engine.events import (
     TranscriptMissed,
     Write,
 )
+from voicebot.engine.keying import NOTHING_PRESSED
 from voicebot.flow.model import Flow
 
 from .entries import (
@@ -110,7 +114,7 @@ def _decisions(
         nobody_has_it |= isinstance(entry, (LegLost, HandedOver, CallTakenOver))
         if not nobody_has_it:  # else no limit is kept until the caller is back
             # Times are kept in whole milliseconds: a limit that was reached then is reached now, and no other one is.
-            slack_s = _ROUNDING_S if isinstance(entry, TimeRanOut) else -_ROUNDING_S
+            slack_s = _ROUNDING_S if _may_be_late(entry) else -_ROUNDING_S
             yield from _written(at_ms, engine.on_deadline(now + slack_s))
         nobody_has_it &= not isinstance(entry, CallerConnected)
         event = _input(entry, engine)
@@ -125,6 +129,12 @@ def _decisions(
             if isinstance(event, CallResumed):
                 cut += [decision.name for _, decision in decided if isinstance(decision, StatementCut)]
             yield from decided
+
+
+def _may_be_late(entry: Entry) -> bool:
+    """Whether it may have been written because a time was over."""
+    by_keys = isinstance(entry, ObservationRecorded) and entry.kind == "keypad"
+    return by_keys or isinstance(entry, (TimeRanOut, KeysRefused))
 
 
 def _written(at_ms: int, effects: Iterable[EngineEffect]) -> Iterator[tuple[int, EngineEntry]]:
@@ -144,6 +154,10 @@ def _input(entry: Entry, engine: PhaseEngine) -> EngineEvent | None:
             return TranscriptMissed(item_id, reason)
         case KeyPress(digit=digit):
             return KeyPressed(digit)
+        case ObservationRecorded(name=name, kind="keypad") if name in engine.flow.secrets:
+            return SecretEntered(name, "")
+        case KeysRefused(name=name, problem=problem) if name in engine.flow.secrets and problem != NOTHING_PRESSED:
+            return SecretEntered(name, problem)
         case ToolAnswered() if entry.call_id in engine.state.running:
             return ToolFinished(entry.call_id, entry.output, entry.ok, entry.refused, entry.records)
         case StatementHeard(name=name, text=text):

@@ -31,6 +31,7 @@ from .core import (
     Event,
     Finish,
     Journal,
+    KeepSecret,
     LetGo,
     MessageTold,
     ReconnectModel,
@@ -46,6 +47,7 @@ from .past import Past
 from .ports import AppendAudio, CallerLeft, CallerLeg, ClearPlayback, LegCommand, ModelCommand, ModelLeg, ModelLost
 from .recording import CallRecording
 from .retry import retry_delay_s
+from .secrets import CallSecrets
 from .tool_run import run_tool
 from .wishes import Wishes
 
@@ -77,6 +79,7 @@ class CallSession:
         told: Callable[[Entry, datetime], None] | None = None,
         stored: Callable[[StoredEntry], None] | None = None,
         recording: CallRecording | None = None,
+        secrets: CallSecrets | None = None,
         claim_limit_s: float,
         send: Send | None = None,
     ) -> None:
@@ -92,6 +95,7 @@ class CallSession:
             told: of every journal entry as it is decided; it must not wait.
             stored: told of every journal entry once the store has it; it must not wait.
             recording: of this call; it taps the leg by itself.
+            secrets: where what the caller enters in secret goes; without it, nowhere.
             claim_limit_s: how long the call waits for the caller's leg after the webhook.
             send: sends text messages.
         """
@@ -101,6 +105,7 @@ class CallSession:
         self._begins, self._connect_model, self._jitter, self._wall = begins, connect_model, jitter, wall
         self._past = begins if isinstance(begins, Past) else None
         self._tools, self._claim_limit_s = tools, claim_limit_s
+        self._secrets = secrets
         self._time = asyncio.get_running_loop().time
         self._made_at = self._time()
         self._timer: asyncio.TimerHandle | None = None
@@ -195,6 +200,11 @@ class CallSession:
     def unwritten(self) -> list[StoredEntry]:
         """Entries that the store did not take; they go with the report."""
         return self._journal.unwritten
+
+    @property
+    def unkept(self) -> Mapping[str, bytes]:
+        """Secrets that the store did not take, sealed; they go with the report."""
+        return self._secrets.unkept if self._secrets is not None else {}
 
     @property
     def waits_for_return(self) -> bool:
@@ -422,9 +432,9 @@ class CallSession:
 
     def _hear(self, payload: bytes) -> bool:
         """The hot path, fifty times a second: audio moves no deadline, and has nothing to write down."""
-        if self._performing or self._model is None or not self.core.hears:
+        if self._performing or self._model is None or not self.core.hears or self.core.listens_closely:
             return False
-        self._model.hear(payload)
+        self._model.hear(self.core.audible(payload))
         return True
 
     async def _perform(self, effects: Sequence[Effect]) -> None:
@@ -448,6 +458,9 @@ class CallSession:
         return batch
 
     async def _perform_batch(self, batch: Sequence[Effect | Line | asyncio.Future[None]]) -> None:
+        for effect in batch:  # before it is written down that they were recorded
+            if type(effect) is KeepSecret and self._secrets is not None:
+                await self._secrets.keep(effect.name, effect.text)
         lines = [line for line in batch if isinstance(line, Line)]
         if lines:
             await self._journal.write(lines)

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from voicebot.audio.formats import AudioFormat
+from voicebot.engine.keypad import words_for
 from voicebot.flow.model import AskAgain, Flow, Say
 from voicebot.flow.ways_out import Transfer
 
@@ -91,6 +92,7 @@ def ready_words(flow: Flow) -> list[Say]:
     texts = [rung.then.text for rung in flow.limits.silence if isinstance(rung.then, AskAgain)]
     texts += [tool.filler for phase in flow.phases for tool in flow.tools_in(phase)]
     texts += [phase.commit.tool.filler for phase in flow.phases if phase.commit is not None]
+    texts += [words_for(flow, spec) for spec in flow.specs.values() if spec.ask.secret]
     texts += [rule.then.text for rule in flow.rules if isinstance(rule.then, Say)]
     texts += [flow.message.text] if flow.message is not None else []
     texts += [phase.end.say for phase in flow.phases if isinstance(phase.end, Transfer)]

@@ -152,11 +152,12 @@ class Terminal:
                 self._talk.tell(CallerWrote(words))
         return True
 
-    def _press(self, digit: str) -> None:
-        if re.fullmatch(r"[0-9*#A-D]", digit):
-            self._talk.tell(KeyPressed(digit))
+    def _press(self, keys: str) -> None:
+        if re.fullmatch(r"[0-9*#A-D]+", keys):
+            for key in keys:
+                self._talk.tell(KeyPressed(key))
         else:
-            self._screen.row(Row("", "name one key, as in /key 1", style="dim"))
+            self._screen.row(Row("", "name the keys, as in /key 1 or /key 1234#", style="dim"))
 
     # ---- what is shown -----------------------------------------------------------------------------------------------
 

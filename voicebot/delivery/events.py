@@ -47,6 +47,7 @@ class Target:
     shape: Shape | None = None
     secret: str = ""
     bearer: str = ""
+    secrets: tuple[str, ...] = ()  # the secret observations that it gets
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ class Targets:
     def of(self, flow: Flow | None) -> tuple[Target, ...]:
         """Everybody who is told of calls with this flow; without one, the receiver of the settings."""
         named = (
-            Target(one.name, one.url, frozenset(one.events), one.body, one.secret, one.bearer)
+            Target(one.name, one.url, frozenset(one.events), one.body, one.secret, one.bearer, one.secrets)
             for one in (flow.report.receivers if flow is not None else ())
         )
         return (*(() if self.default is None else (self.default,)), *named)

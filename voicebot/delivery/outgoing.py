@@ -19,6 +19,7 @@ from voicebot.log_events import named
 from voicebot.store.contract import CallRecord, NewDelivery, StoredEntry
 
 from .events import CallHappening, Target, Targets, happening_of, happenings_of, webhook_id
+from .placeholders import with_placeholders
 from .report import posted_body, whole_body
 
 log = logging.getLogger(__name__)
@@ -58,18 +59,27 @@ async def _addressed(
     record: CallRecord, flow: Flow | None, happenings: Iterable[CallHappening], targets: Targets
 ) -> list[NewDelivery]:
     everybody = targets.of(flow)
-    told = [(one, target) for one in happenings for target in everybody if one.event in target.events]
+    told = [
+        (one.event, one.key, target, *with_placeholders(one.body, target.secrets))
+        for one in happenings
+        for target in everybody
+        if one.event in target.events
+    ]
     async with asyncio.TaskGroup() as tasks:  # at once, so that one function that hangs costs its limit once
-        bodies = [tasks.create_task(_text(record, one, target, targets)) for one, target in told]
+        texts = [
+            tasks.create_task(_text(record, CallHappening(event, key, body), target, targets))
+            for event, key, target, body, _ in told
+        ]
     return [
         NewDelivery(
-            webhook_id(record.call_sid, one.event, one.key, target.name),
+            webhook_id(record.call_sid, event, key, target.name),
             target.url,
-            body.result(),
+            text.result(),
             target.secret,
             target.bearer,
+            secrets,
         )
-        for (one, target), body in zip(told, bodies, strict=True)
+        for (event, key, target, _, secrets), text in zip(told, texts, strict=True)
     ]
 
 

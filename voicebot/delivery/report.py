@@ -19,10 +19,11 @@ from voicebot.call.about import context_of
 from voicebot.call.entries import Entry, read_entry
 from voicebot.engine import entries as engine_entries
 from voicebot.engine.engine import PhaseEngine
-from voicebot.engine.entries import EndedReason
+from voicebot.engine.entries import SECRET, EndedReason
 from voicebot.engine.state import Observed
 from voicebot.errors import JournalError
 from voicebot.flow.model import Flow
+from voicebot.flow.observations import ObservationSpec
 from voicebot.store.contract import CallRecord, StoredEntry
 from voicebot.webhook_events import REPORT_EVENT
 
@@ -175,7 +176,7 @@ def posted_body(report: Mapping[str, Any], transcript_url: str | None) -> str:
 
 def report_schema(name: str, flow: Flow) -> dict[str, Any]:
     """JSON Schema of the body that a flow's calls are reported with."""
-    observations = {spec.name: _nullable(dict(spec.schema), spec.description) for spec in flow.specs.values()}
+    observations = {spec.name: _nullable(_value_schema(spec), spec.description) for spec in flow.specs.values()}
     statuses = {spec.name: {"enum": list(STATUSES)} for spec in flow.specs.values()}
     evidence = {spec.name: {"anyOf": [_EVIDENCE, {"type": "null"}]} for spec in flow.specs.values()}
     outcomes = [*flow.report.outcome, None]
@@ -360,6 +361,8 @@ def _transcript(lines: Sequence[_Line]) -> Iterator[dict[str, Any]]:
             case call_entries.BotSaid(text=text, heard_text=heard, interrupted=interrupted):
                 said = {"speaker": "bot", "text": heard, "at": line.wall}
                 yield {**said, "interrupted": True, "unheard": text[len(heard) :].strip()} if interrupted else said
+            case call_entries.CallerHummed(text=text):
+                yield {"speaker": "caller", "text": text, "at": line.wall}
             case call_entries.KeyPress(digit=digit):
                 yield {"speaker": "caller", "key": digit, "text": None, "at": line.wall}
 
@@ -484,6 +487,11 @@ _MS_OR_NULL = {"type": ["number", "null"], "minimum": 0}
 def _object(properties: Mapping[str, Any], optional: Sequence[str] = ()) -> dict[str, Any]:
     required = [name for name in properties if name not in optional]
     return {"type": "object", "properties": dict(properties), "required": required, "additionalProperties": False}
+
+
+def _value_schema(spec: ObservationSpec) -> dict[str, Any]:
+    """Of a field's value; a secret is masked for all but the receivers that are declared for it."""
+    return {"anyOf": [dict(spec.schema), {"const": SECRET}]} if spec.ask.secret else dict(spec.schema)
 
 
 def _nullable(schema: dict[str, Any], description: str) -> dict[str, Any]:

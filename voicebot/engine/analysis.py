@@ -47,8 +47,8 @@ def blanks(standing: Standing) -> list[ObservationSpec]:
     analysis = standing.flow.report.analysis
     if analysis is None or not analysis.fill:
         return []
-    specs = standing.flow.specs.values()
-    return [spec for spec in specs if spec.ask.computed is None and standing.status(spec.name) == "unasked"]
+    specs = (spec for spec in standing.flow.specs.values() if spec.ask.computed is None and not spec.ask.secret)
+    return [spec for spec in specs if standing.status(spec.name) == "unasked"]
 
 
 def offer(blank: Sequence[ObservationSpec]) -> ToolSchema:

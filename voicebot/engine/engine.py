@@ -10,8 +10,9 @@ The state changes in one place, `state.apply`, and only by journal entries: `han
 entry is applied. So the same state comes back by applying the entries of a journal (`restore`). What holds in a state,
 and where it leads, is asked of `Standing`.
 
-The class is written in three layers: `Movement` (what follows from what is known, where a phase ends), `Errands` on it
-(tools and commits), and `PhaseEngine` on top (events, time, rules, what the model proposes).
+The class is written in four layers: `Movement` (what follows from what is known, where a phase ends), `Errands` on it
+(tools and commits), `Keying` (the telephone's keys), and `PhaseEngine` on top (events, time, rules, what the model
+proposes).
 
 What is recorded may steer the conversation while its evidence is provisional. What cannot be undone (a commit, a tool
 that runs once) waits for the evidence, shortly. A value that nobody said is taken back and asked for again; a changed
@@ -29,6 +30,7 @@ from pydantic import JsonValue
 
 from voicebot.flow.model import AskAgain, HangUp, Key, PhaseLimits, Rule, Say, To
 from voicebot.flow.observations import ObservationSpec
+from voicebot.flow.patience import Patience
 from voicebot.flow.ways_out import Transfer
 from voicebot.tool_schema import ToolSchema
 
@@ -50,7 +52,6 @@ from .entries import (
     StatementHeard,
     TimeRanOut,
 )
-from .errands import Errands
 from .events import (
     AnalysisCame,
     AskReply,
@@ -65,6 +66,7 @@ from .events import (
     EngineEvent,
     KeyPressed,
     ResponseEnded,
+    SecretEntered,
     SilenceLasted,
     SpeakExactly,
     StatementEnded,
@@ -73,6 +75,7 @@ from .events import (
     TranscriptMissed,
     Write,
 )
+from .keying import Keying
 from .movement import MOST_TRANSFERS
 from .proposals import arguments_of, checked, clipped, json_of, judgement, observation, quote_of
 from .state import apply
@@ -83,7 +86,7 @@ _CALLED = "Somebody has answered your call. Greet them, and say who is calling a
 _MOVED = "This part is complete. Go on with the new instructions."
 
 
-class PhaseEngine(Errands):
+class PhaseEngine(Keying):
     """Decides what the call does next; performs nothing itself."""
 
     # ---- what others read -----------------------------------------------------------------------------------------
@@ -93,6 +96,11 @@ class PhaseEngine(Errands):
         """Whether the call moves on as soon as the caller has heard what is being said: a reply would come too soon."""
         limits = self._limits()
         return not (limits is not None and limits.exact) and self.standing.leaves_when_heard()
+
+    @property
+    def patience(self) -> Patience:
+        """How the bot listens in this phase."""
+        return self.phase.patience or self.flow.patience
 
     def instructions(self, now: float) -> str:
         """The instructions of the phase, as of `now`."""
@@ -104,12 +112,17 @@ class PhaseEngine(Errands):
             context=self.context,
             wall=self._wall(now),
             known=self.known,
-            missing=[spec for spec in missing if spec not in read_back and spec.ask.computed is None],
+            missing=[spec for spec in missing if spec not in read_back and self._is_asked(spec)],
             read_back=read_back,
             optional=[spec for spec in self._collected() if spec.ask.optional and spec.name not in self.state.observed],
             criteria=self._criteria(),
             problems=self.standing.problems(),
+            secret=[spec for spec in self._collected() if spec.ask.secret],
         )
+
+    def _is_asked(self, spec: ObservationSpec) -> bool:
+        """Whether the model asks for it: it is neither worked out nor entered behind its back."""
+        return spec.ask.computed is None and not spec.ask.secret
 
     def _wall(self, now: float) -> datetime:
         elapsed_s = now - self._started_at if self._started_at is not None else 0.0
@@ -137,7 +150,7 @@ class PhaseEngine(Errands):
         """What `record` takes now: what this phase collects, and what earlier ones did (to correct it or to add)."""
         earlier = [name for phase in self.state.path for name in self.flow.collected_in[phase]]
         names = dict.fromkeys((*self.flow.collected_in[self.state.phase], *earlier, *self.state.observed))
-        return [spec for name in names if (spec := self.flow.specs[name]).ask.computed is None]
+        return [spec for name in names if self._is_asked(spec := self.flow.specs[name])]
 
     def _to_read_back(self) -> list[ObservationSpec]:
         """What the caller has still to agree to: because the flow wants it, or because nobody could check it."""
@@ -172,9 +185,8 @@ class PhaseEngine(Errands):
 
     def deadline(self) -> float | None:
         """When `on_deadline` must be called next (same clock as `now`)."""
-        return min(
-            (at for at in (self._call_due(), self._phase_due(), self._evidence_due()) if at is not None), default=None
-        )
+        due = (self._call_due(), self._phase_due(), self._evidence_due(), self._keys_due())
+        return min((at for at in due if at is not None), default=None)
 
     def _call_due(self) -> float | None:
         if self._started_at is None or self.state.closing is not None or self.phase.end is not None:
@@ -191,8 +203,11 @@ class PhaseEngine(Errands):
         return min((use.since + EVIDENCE_LIMIT_S for use in self.state.held.values()), default=None)
 
     def on_deadline(self, now: float) -> list[EngineEffect]:
-        """A limit in time was reached: of the call, of the phase, or of the wait for evidence."""
+        """A limit in time was reached: of the call, of the phase, or of the wait for evidence or for a key."""
         self._now = now
+        return [*self._time_over(now), *self._mind_keys()]
+
+    def _time_over(self, now: float) -> list[EngineEffect]:
         if (due := self._call_due()) is not None and now >= due:
             return [self._write(TimeRanOut("call")), *self._close("duration_limit")]
         if (due := self._evidence_due()) is not None and now >= due:
@@ -200,6 +215,8 @@ class PhaseEngine(Errands):
             return [ran_out, *self._weigh(final=True), *self._after_change(corrected=False)]
         if (due := self._phase_due()) is not None and now >= due:
             return [self._write(TimeRanOut("phase")), *self._phase_time_over()]
+        if (due := self._keys_due()) is not None and now >= due:
+            return self._keys_time_over()
         return []
 
     def _phase_time_over(self) -> list[EngineEffect]:
@@ -219,9 +236,12 @@ class PhaseEngine(Errands):
     def handle(self, event: EngineEvent, now: float) -> list[EngineEffect]:
         """Take one event and say what follows from it."""
         self._now = now
+        return [*self._decided(event), *self._mind_keys(event)]
+
+    def _decided(self, event: EngineEvent) -> list[EngineEffect]:
         match event:
             case CallStarted():
-                return self._start(now)
+                return self._start(self._now)
             case CallerTurnEnded():
                 return self._turn_ended(event)
             case CallerTranscribed(item_id=item_id, text=text):
@@ -230,6 +250,8 @@ class PhaseEngine(Errands):
                 return [self._write(CallerUnclear(item_id, reason)), *self._witness_came()]
             case KeyPressed(digit=digit):
                 return self._key(digit)
+            case SecretEntered():
+                return self._recalled(event)
             case ToolProposed():
                 return self._proposed_together((event,))
             case ResponseEnded(calls=calls):
@@ -328,12 +350,12 @@ class PhaseEngine(Errands):
     def _leads_here(self, rule: Rule) -> bool:
         return isinstance(rule.then, To) and rule.then.phase == self.state.phase
 
-    def _key(self, digit: str) -> list[EngineEffect]:
-        pressed = (one for one in self.flow.rules if isinstance(one.when, Key) and one.when.key == digit)
+    def _key_of_a_rule(self, key: str) -> list[EngineEffect]:
+        pressed = (one for one in self.flow.rules if isinstance(one.when, Key) and one.when.key == key)
         rule = next(pressed, None)
         if rule is None or self.state.closing is not None or self._leads_here(rule) or not self._open(rule):
             return []
-        return [*self._apply_rule(rule, ""), *self._go_on(f"The caller pressed {digit}.")]
+        return [*self._apply_rule(rule, ""), *self._go_on(f"The caller pressed {key}.")]
 
     def _open(self, rule: Rule) -> bool:
         return not isinstance(rule.then, To) or rule.then.when is None or self.standing.holds(rule.then.when)
@@ -409,7 +431,7 @@ class PhaseEngine(Errands):
         if self.state.phase == before:
             missing = self.missing()
             read_back = [spec.name for spec in self._to_read_back()]
-            asked = [spec.name for spec in missing if spec.name not in read_back and spec.ask.computed is None]
+            asked = [spec.name for spec in missing if spec.name not in read_back and self._is_asked(spec)]
             told = {"still_missing": asked, **({"read_back": read_back} if read_back else {})}
             if not missing and (unmet := self.standing.unmet(self.phase)):
                 told["not_yet"] = unmet

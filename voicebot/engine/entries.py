@@ -8,6 +8,9 @@ from typing import Literal
 
 from pydantic import JsonValue
 
+SECRET = "***"  # stands for the value of a secret field wherever it is not to be known
+MASKED_KEY = "•"  # stands for a key that belongs to a secret
+
 PhaseCause = Literal[
     "start",
     "criteria",  # the phase before it was done
@@ -15,6 +18,7 @@ PhaseCause = Literal[
     "correction",  # an earlier answer changed, and the way leads here now
     "jump",  # on the caller's request
     "rule",  # one of the flow's rules that hold everywhere
+    "key",  # a key of the phase's menu
     "silence",
     "stuck",  # the phase before it reached its limits
     "failure",  # the commit before it failed
@@ -41,6 +45,7 @@ EndedReason = Literal[
 ]
 EvidenceKind = Literal[
     "speech",
+    "keypad",  # pressed on the telephone
     "default",
     "tool",
     "computed",
@@ -92,7 +97,10 @@ class CallerUnclear:
 
 @dataclass(frozen=True, slots=True)
 class ObservationRecorded:
-    """A valid value. `value` is in JSON form; `turn` is the caller's turn it was said in, 0 for a default."""
+    """A valid value. `value` is in JSON form; `turn` is the caller's turn it was said in, 0 for a default.
+
+    Of a secret field `value` is `SECRET`: the value itself is in the call's vault, under the field's name.
+    """
 
     name: str
     value: JsonValue
@@ -188,6 +196,15 @@ class RuleApplied:
     rule: str
     quote: str
     turn: int
+
+
+@dataclass(frozen=True, slots=True)
+class KeysRefused:
+    """What was pressed for a field is no value of it, or nothing was pressed in time: the `attempt`-th try is over."""
+
+    name: str
+    problem: str
+    attempt: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,6 +329,7 @@ EngineEntry = (
     | EvidenceWeighed
     | AskedAgain
     | RuleApplied
+    | KeysRefused
     | ProposalRefused
     | ToolHeld
     | ToolStarted

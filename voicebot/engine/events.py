@@ -47,9 +47,17 @@ class TranscriptMissed:
 
 @dataclass(frozen=True, slots=True)
 class KeyPressed:
-    """The caller pressed a key: one of 0-9 * # A-D."""
+    """The caller pressed a key: one of 0-9 * # A-D, or `MASKED_KEY` where a call is played again."""
 
     digit: str
+
+
+@dataclass(frozen=True, slots=True)
+class SecretEntered:
+    """A call is played again: a secret was entered then, or with a `problem`, something that is no value of it."""
+
+    name: str
+    problem: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +130,7 @@ EngineEvent = (
     | CallerTranscribed
     | TranscriptMissed
     | KeyPressed
+    | SecretEntered
     | ToolProposed
     | ResponseEnded
     | ToolFinished
@@ -180,6 +189,14 @@ class AskReply:
 
 
 @dataclass(frozen=True, slots=True)
+class KeepSecret:
+    """Put the value of a secret field (JSON text) into the call's vault, before it is written that it was recorded."""
+
+    name: str
+    text: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class CloseTurn:
     """The caller's time is over: if they are speaking, their turn ends here."""
 
@@ -196,7 +213,7 @@ class Close:
     words: Say | None = None
 
 
-EngineEffect = Write | Answer | RunTool | ConfigurePhase | SpeakExactly | AskReply | CloseTurn | Close
+EngineEffect = Write | Answer | RunTool | ConfigurePhase | SpeakExactly | AskReply | KeepSecret | CloseTurn | Close
 
 # ---- what a call is about -----------------------------------------------------------------------------------------
 

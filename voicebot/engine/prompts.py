@@ -26,6 +26,10 @@ _SAID_FOR_YOU = (
     "These are spoken for you, word for word, as soon as they can be; in the conversation they stand as your own. "
     "Do not say or paraphrase them yourself; go on from them."
 )
+_WITHOUT_YOU = (
+    "The caller is asked for these by exact words, and enters them with the keys of the telephone, which you cannot "
+    "hear. Never ask for them, and stop a caller who begins to say one."
+)
 _READ_BACK = (
     "Read these values back and ask whether they are right. When the caller agrees, `record` each with `confirmed`; "
     "if they correct one, record the new value and read it back again."
@@ -55,6 +59,7 @@ def instructions(
     read_back: Sequence[ObservationSpec] = (),
     criteria: Sequence[str] = (),
     problems: Mapping[str, str] | None = None,
+    secret: Sequence[ObservationSpec] = (),
 ) -> str:
     """Everything the model needs in `phase`, as one text.
 
@@ -66,6 +71,7 @@ def instructions(
         read_back: what is recorded, and the caller has still to agree to.
         criteria: what the model is to judge in this phase.
         problems: computed fields that have no value with the answers as they are, each with the reason.
+        secret: what the caller enters in this phase without the model.
     """
     parts = [
         flow.persona,
@@ -73,10 +79,11 @@ def instructions(
         f"# Rules\n{_RULES}\n{_language_rule(flow)}",
         f"# Now\n{_situation(flow, context, wall)}",
         f"# Knowledge\n{flow.knowledge}" if flow.knowledge else "",
-        f"# Known so far\n{_known(known)}" if known else "",
+        f"# Known so far\n{_known(flow, known)}" if known else "",
         f"# This part of the conversation: {phase.name}\n{phase.instructions}",
         f"# Said for you\n{_SAID_FOR_YOU}\n{_statements(phase)}" if phase.must_say else "",
         f"# Still to find out now\n{_listed(missing)}" if missing else "",
+        f"# Entered without you\n{_WITHOUT_YOU}\n{_listed(secret)}" if secret else "",
         f"# To read back now\n{_READ_BACK}\n{_listed(read_back)}" if read_back else "",
         f"# Could not be worked out\n{_NOT_WORKED_OUT}\n{_reasons(problems)}" if problems else "",
         f"# To judge with `judge`\n{_points(criteria)}" if criteria else "",
@@ -106,7 +113,7 @@ def look_back(
         f"# Task\n{_LOOK_BACK}",
         f"# Goal of the call\n{flow.goal}",
         f"# Now\n{_situation(flow, context, wall)}",
-        f"# Known so far\n{_known(known)}" if known else "",
+        f"# Known so far\n{_known(flow, known)}" if known else "",
         f"# Summary\n{told}",
         f"# Said but not recorded\n{_BLANK}\n{_listed(blank)}" if blank else "",
     ]
@@ -137,12 +144,22 @@ def _who(context: CallContext) -> str:
     return f"The caller's number is {context.caller}." if context.caller else "The caller's number is withheld."
 
 
-def _known(known: Mapping[str, JsonValue]) -> str:
-    return "\n".join(f"- {name}: {value}" for name, value in known.items())
+def _known(flow: Flow, known: Mapping[str, JsonValue]) -> str:
+    secrets = dict.fromkeys(flow.secrets, "entered by the caller, and kept from you")
+    return "\n".join(f"- {name}: {secrets.get(name, value)}" for name, value in known.items())
 
 
 def _listed(specs: Sequence[ObservationSpec]) -> str:
-    return "\n".join(f"- {spec.name}: {spec.description}" for spec in specs)
+    return "\n".join(f"- {spec.name}: {spec.description}{_by_keys(spec)}" for spec in specs)
+
+
+def _by_keys(spec: ObservationSpec) -> str:
+    """What is said of an answer that may be spoken or pressed."""
+    keypad = spec.ask.keypad
+    if keypad is None or spec.ask.secret:
+        return ""
+    last = f", and {keypad.ends_with} at the end" if keypad.ends_with and keypad.length is None else ""
+    return f" (the caller may also press it on the keys of the telephone{last})"
 
 
 def _reasons(problems: Mapping[str, str]) -> str:

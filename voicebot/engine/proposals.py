@@ -78,6 +78,8 @@ def observation(
         raise ValueError(f"there is no such field; fields now: {', '.join(open_specs)}")
     if standing.flow.specs[name].ask.computed is not None:
         raise ValueError("this is worked out from the other fields, never recorded")
+    if standing.flow.specs[name].ask.secret:
+        raise ValueError("this is entered with the keys of the telephone; you neither ask for it nor record it")
     if name not in open_specs:
         raise ValueError("this field is not open in this part of the conversation")
     if not isinstance(proposal, dict):
@@ -165,6 +167,8 @@ def from_outside(name: str, value: JsonValue, kind: EvidenceKind, standing: Stan
         raise ValueError("there is no such field")
     if spec.ask.computed is not None:
         raise ValueError("it is worked out from the other fields")
+    if spec.ask.secret:
+        raise ValueError("it is entered with the keys of the telephone alone")
     return ObservationRecorded(name, valid(spec, value), kind, "", standing.state.turn)
 
 

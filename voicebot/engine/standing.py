@@ -22,7 +22,7 @@ from .entries import PhaseCause
 from .state import EngineState, Quote
 
 _SENT_HERE: frozenset[PhaseCause] = frozenset(
-    {"jump", "rule", "silence", "stuck", "failure", "no_answer"}
+    {"jump", "rule", "key", "silence", "stuck", "failure", "no_answer"}
 )  # not by being done
 _PLACE = re.compile(r"\{(\w+)\}")
 

@@ -23,6 +23,7 @@ from .entries import (
     EvidenceState,
     EvidenceWeighed,
     JudgementMade,
+    KeysRefused,
     ObservationConfirmed,
     ObservationDeclined,
     ObservationFilled,
@@ -124,6 +125,7 @@ class EngineState:
     recorded_in_phase: bool = False
     observed: dict[str, Observed] = field(default_factory=dict)
     declined: set[str] = field(default_factory=set)
+    key_tries: dict[str, int] = field(default_factory=dict)  # field → entries by keys that went wrong in this phase
     verdicts: dict[str, Verdict] = field(default_factory=dict)
     asked_again: dict[str, int] = field(default_factory=dict)  # subject → the caller's turns before it was asked
     turn_of: dict[str, int] = field(default_factory=dict)  # item → turn
@@ -157,6 +159,7 @@ def apply(state: EngineState, flow: Flow, entry: EngineEntry, now: float) -> Non
         case PhaseEntered():
             state.phase, state.entered_at, state.turns_in_phase = entry.phase, now, 0
             state.recorded_in_phase, state.unreached = False, None
+            state.key_tries.clear()
             state.steps.append(Step(entry.phase, entry.cause))
         case CallerTurnTaken():
             state.turn = entry.turn
@@ -189,6 +192,8 @@ def apply(state: EngineState, flow: Flow, entry: EngineEntry, now: float) -> Non
             state.recorded_in_phase = True
         case EvidenceWeighed():
             _weigh(state, entry)
+        case KeysRefused():
+            state.key_tries[entry.name] = entry.attempt
         case AskedAgain():
             state.asked_again |= dict.fromkeys(entry.subjects, entry.turn)
         case ToolHeld():
@@ -237,6 +242,8 @@ def _fill(state: EngineState, flow: Flow, entry: ObservationFilled) -> None:
 
 
 def _typed(flow: Flow, entry: ObservationRecorded | ObservationFilled) -> object:
+    if flow.specs[entry.name].ask.secret:
+        return entry.value  # a stand-in; the value itself is in the vault
     return flow.specs[entry.name].adapter.validate_json(json.dumps(entry.value))
 
 

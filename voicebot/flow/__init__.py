@@ -5,6 +5,7 @@ from voicebot.errors import ToolError
 from .expressions import heard, it, judged, otherwise
 from .handlers import CallControl, CallEvent, handler
 from .json_types import PhoneNumber
+from .keypad import Keypad
 from .model import (
     After,
     Analysis,
@@ -22,6 +23,7 @@ from .model import (
     To,
 )
 from .observations import Observations, ask, computed
+from .patience import Patience
 from .receivers import Receiver
 from .recording import Recording
 from .targets import Number, Sip
@@ -37,10 +39,12 @@ __all__ = [
     "Flow",
     "HangUp",
     "Key",
+    "Keypad",
     "LeaveMessage",
     "Limits",
     "Number",
     "Observations",
+    "Patience",
     "Phase",
     "PhaseLimits",
     "PhoneNumber",

@@ -58,6 +58,8 @@ def _label(flow: Flow, way: Way) -> str:
             return f"after {way.cause} of silence"
         case "no_answer":
             return f"nobody answers at {way.cause}"
+        case "key":
+            return " & ".join(part for part in (f"key {way.cause}", guard) if part)
     rule = next(rule for rule in flow.rules if rule.name == way.cause)
     return " & ".join(part for part in (_event(rule), guard) if part)
 
@@ -79,6 +81,7 @@ def box_lines(flow: Flow, phase: Phase) -> list[str]:
         spec.name
         + ("?" if spec.ask.optional or spec.ask.needed_if is not None else "")
         + (", read back" if spec.ask.confirm is not None else "")
+        + (", secret keys" if spec.ask.secret else ", or keys" if spec.ask.keypad is not None else "")
         for spec in specs
         if spec.ask.computed is None
     ]

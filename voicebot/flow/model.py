@@ -28,11 +28,12 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from voicebot.errors import FlowError
 
-from .expressions import Expression, Field, Guard, read_field
+from .expressions import Expression, Field, Guard
 from .handlers import Handler
 from .lengths import Seconds
 from .observations import Observations, ObservationSpec, read_observations, specs_of
-from .receivers import Receiver
+from .patience import NoiseReduction, Patience
+from .receivers import FieldName, Receiver
 from .recording import Recording
 from .source import place_of, remember_place
 from .targets import Number, Sip, Target
@@ -101,7 +102,6 @@ def _read_observations(value: object, info: ValidationInfo) -> type[Observations
 
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
-FieldName = Annotated[str, BeforeValidator(read_field)]
 ToolName = Annotated[
     Tool,
     PlainValidator(_read_tool),
@@ -261,11 +261,14 @@ class Limits:
         ) -> None: ...
 
 
+KeyName = Annotated[str, StringConstraints(pattern=r"^[0-9*#]$")]
+
+
 @dataclass(frozen=True, config=_CONFIG)
 class Key:
     """A key of the caller's telephone."""
 
-    key: Annotated[str, StringConstraints(pattern=r"^[0-9*#]$")]
+    key: KeyName
 
 
 @dataclass(frozen=True, config=_CONFIG)
@@ -302,7 +305,8 @@ class Phase:
     only for what is optional, ends after one turn of the caller. A phase with `end` speaks its instructions' goodbye
     and closes the call, or has the caller joined to a human being. `may_transfer` names the targets that the model may
     ask for in this phase because the caller wants to; whether that is granted is decided by the guards of transitions
-    to such an end.
+    to such an end. `keys` is its menu: the key that the caller presses, and where it leads.
+    `patience` is how it listens, where that is not as in the whole flow.
     """
 
     name: Name
@@ -318,6 +322,8 @@ class Phase:
     may_transfer: tuple[str, ...] = ()
     limits: PhaseLimits | None = None
     end: HangUp | Transfer | None = None
+    keys: dict[KeyName, To] = field(default_factory=dict, hash=False)
+    patience: Patience | None = None
 
     def __post_init__(self) -> None:
         remember_place(self)
@@ -343,6 +349,8 @@ class Phase:
             may_transfer: Iterable[str] = (),
             limits: PhaseLimits | None = None,
             end: HangUp | Transfer | None = None,
+            keys: Mapping[str, To] = ...,
+            patience: Patience | None = None,
         ) -> None: ...
 
 
@@ -431,6 +439,8 @@ class Flow:
         rules: what holds in every phase, as in: who asks for a human being gets one.
         handlers: functions that are told what happens in the calls.
         apology: exact last words when the call cannot go on because something of ours failed.
+        patience: how long the bot lets a caller finish, and what stops it while it speaks.
+        noise_reduction: of the model's ear: `near_field` for handsets, `far_field` for loudspeakers; none by default.
         fallback: where the phone line takes the caller then, one way after the other until somebody was reached or a
             message was left. With none, the call ends.
         on_voicemail: what happens when a call of ours is answered by a machine; without it, we hang up.
@@ -459,6 +469,8 @@ class Flow:
     on_voicemail: LeaveMessage | HangUp | None = None
     record: Recording | None = None
     report: Report = Report()
+    patience: Patience = Patience()
+    noise_reduction: NoiseReduction | None = None
 
     def __post_init__(self) -> None:
         remember_place(self)
@@ -495,6 +507,8 @@ class Flow:
             on_voicemail: LeaveMessage | HangUp | None = None,
             record: Recording | None = None,
             report: Report = ...,
+            patience: Patience = ...,
+            noise_reduction: NoiseReduction | None = None,
         ) -> None: ...
 
     @property
@@ -533,6 +547,11 @@ class Flow:
         uses = (use for phase in self.phases for use in (*phase.tools, phase.commit))
         return {use.tool.name: use for use in (*uses, *self.tools_everywhere) if isinstance(use, Once)}
 
+    @cached_property
+    def secrets(self) -> frozenset[str]:
+        """The observations whose values are kept from everybody but the receivers that are declared for them."""
+        return frozenset(name for name, spec in self.specs.items() if spec.ask.secret)
+
     def limits_of(self, phase: Phase) -> PhaseLimits | None:
         """The bounds of a phase: its own, or those of every phase."""
         everywhere = self.limits.phase
@@ -553,7 +572,7 @@ class Flow:
         """Every guard and criterion of the flow."""
         for phase in self.phases:
             yield from phase.success_criteria
-            yield from (to.when for to in phase.transitions if to.when is not None)
+            yield from (to.when for to in (*phase.transitions, *phase.keys.values()) if to.when is not None)
         for rule in self.rules:
             if isinstance(rule.then, To) and rule.then.when is not None:
                 yield rule.then.when

@@ -22,6 +22,7 @@ from voicebot.errors import FlowError
 from .expressions import Expression, Field, read_expression, read_field
 from .functions import ValueFunction, value_function
 from .json_types import schema_of, type_of
+from .keypad import Keypad, document_of, read_keypad
 from .source import calling_place
 
 Check = Callable[[Any], object]
@@ -48,6 +49,8 @@ class Ask:
     about: tuple[str, ...] = ()
     computed: ValueFunction | None = None
     place: str | None = None
+    keypad: Keypad | None = None
+    secret: bool = False
 
     @property
     def variable(self) -> str | None:
@@ -68,6 +71,8 @@ def ask(
     default_from: DefaultSource | None = None,
     confirm: Confirmation | None = None,
     about: Field | str | Iterable[Field | str] = (),
+    keypad: bool | Keypad = False,
+    secret: bool = False,
 ) -> Any:
     """Declare an observation.
 
@@ -82,6 +87,9 @@ def ask(
         confirm: `read back`: the value is read back to the caller, and counts once they have agreed in a later turn.
         about: the observations that the answer is about, as a yes is about a total. It counts only if it is said in a
             later turn than they are; when one of them changes it is none any more, and asked for again.
+        keypad: the caller may press it on the telephone instead of saying it.
+        secret: it is pressed and never said, by exact words asked for, and kept from the model, the log, the transcript
+            and the journal: only receivers that are declared for it (`Receiver(secrets=[…])`) get it.
 
     Raises:
         FlowError: `needed_if` is no guard, `about` names no observation, there is no such default, or `check` has no
@@ -103,7 +111,10 @@ def ask(
         subjects = tuple(read_field(one) for one in ([about] if isinstance(about, Field | str) else about))
     except ValueError as exc:
         raise FlowError(f"about: {exc}", where=place) from exc
-    extra = Ask(guard, optional, check, default_from, confirm, subjects, None, place)
+    keys = Keypad() if keypad is True else keypad or None
+    if keys is not None and not isinstance(keys, Keypad):
+        raise FlowError(f"keypad is no {type(keypad).__name__}", where=place, mend="write keypad=True or Keypad(…)")
+    extra = Ask(guard, optional, check, default_from, confirm, subjects, None, place, keys, secret)
     return PydanticField(description=description, json_schema_extra=extra)
 
 
@@ -168,6 +179,10 @@ class ObservationSpec:
             made["about"] = list(self.ask.about)
         if self.ask.computed is not None:
             made["computed"] = self.ask.computed.name
+        if self.ask.keypad is not None:
+            made["keypad"] = document_of(self.ask.keypad)
+        if self.ask.secret:
+            made["secret"] = True
         return made
 
 
@@ -232,7 +247,7 @@ def read_observations(document: object, functions: Mapping[str, Any]) -> type[Ob
 
 
 _ASK_KEYS = {"name", "description", "schema"} | {
-    "needed_if", "optional", "check", "default_from", "confirm", "about", "computed"
+    "needed_if", "optional", "check", "default_from", "confirm", "about", "computed", "keypad", "secret"
 }  # fmt: skip
 
 
@@ -251,8 +266,17 @@ def _read_ask(part: Mapping[str, Any], functions: Mapping[str, Any], where: str)
     about = part.get("about", [])
     if not isinstance(about, list) or not all(isinstance(name, str) for name in about):
         raise ValueError(f"{where}: about is a list of observations")
+    keypad, secret = part.get("keypad"), part.get("secret", False)
+    if not isinstance(secret, bool):
+        raise ValueError(f"{where}: secret is true or false")
+    if keypad is not None and not isinstance(keypad, dict):
+        raise ValueError(f"{where}: keypad is an object")
+    try:
+        keys = None if keypad is None else read_keypad(keypad)
+    except ValueError as exc:
+        raise ValueError(f"{where}: {exc}") from exc
     computes = None if worked_out is None else value_function(worked_out, "a computed field")
-    return Ask(needed_if, optional, check, default_from, confirm, tuple(about), computes)
+    return Ask(needed_if, optional, check, default_from, confirm, tuple(about), computes, keypad=keys, secret=secret)
 
 
 def _registered(wanted: object, functions: Mapping[str, Any], use: str, where: str) -> Any:

@@ -8,14 +8,24 @@ from dataclasses import KW_ONLY
 from dataclasses import dataclass as plain_dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import ConfigDict, PlainSerializer, PlainValidator, StringConstraints, ValidationInfo, WithJsonSchema
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    PlainSerializer,
+    PlainValidator,
+    StringConstraints,
+    ValidationInfo,
+    WithJsonSchema,
+)
 from pydantic.dataclasses import dataclass
 
 from voicebot.errors import FlowError
 from voicebot.webhook_events import REPORT_EVENT
 
+from .expressions import Field, read_field
 from .source import calling_place, remember_place
 
+FieldName = Annotated[str, BeforeValidator(read_field)]
 ShapeFunction = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
 
@@ -79,6 +89,8 @@ class Receiver:
         body: a function of the event's own body that makes the one to send; default: that body as it is.
         secret: names the secret that signs, in `VOICEBOT_RECEIVER_SECRETS`; default: the receiver's of the settings.
         bearer: names a token there for the `Authorization` header.
+        secrets: the secret observations that it gets; everybody else reads `***` in their place. With a `body` of its
+            own, that function reads a placeholder, and passes it on as it is.
     """
 
     name: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
@@ -88,6 +100,7 @@ class Receiver:
     body: ShapeName = None
     secret: str = ""
     bearer: str = ""
+    secrets: tuple[FieldName, ...] = ()
 
     def __post_init__(self) -> None:
         remember_place(self)
@@ -103,4 +116,5 @@ class Receiver:
             body: ShapeFunction | None = None,
             secret: str = "",
             bearer: str = "",
+            secrets: Iterable[Field | str] = (),
         ) -> None: ...

@@ -19,6 +19,7 @@ WayKind = Literal[
     "failure",  # a tool that runs once failed
     "rule",  # one of the flow's rules
     "no_answer",  # nobody could be reached for the caller
+    "key",  # a key of the phase's menu
     "silence",  # a rung of the silence ladder
 ]
 
@@ -30,8 +31,8 @@ class Way:
     Attributes:
         start: the phase it leaves; None if it is open from every phase that does not end the call.
         when: its guard, if it has one.
-        cause: of a rule its name, of a failure the tool's, of limits when, of silence how long, of a transfer that
-            nobody answers its target; else empty.
+        cause: of a rule its name, of a failure the tool's, of limits when, of silence how long, of a key which, of a
+            transfer that nobody answers its target; else empty.
         where: `file:line` at which it is written.
     """
 
@@ -55,6 +56,8 @@ def ways_of(flow: Flow, phase: Phase) -> Iterator[Way]:
     name, place = phase.name, place_of(phase)
     for to in phase.transitions:
         yield Way(name, to.phase, "transition", to.when, where=place_of(to) or place)
+    for key, to in phase.keys.items():
+        yield Way(name, to.phase, "key", to.when, key, place_of(to) or place)
     for target in phase.may_jump:
         yield Way(name, target, "jump", where=place)
     if phase.limits is not None:

@@ -21,9 +21,16 @@ def session_update(event_id: str, session: Mapping[str, object]) -> str:
     return dumps({"type": "session.update", "event_id": event_id, "session": session})
 
 
-def phase_session(instructions: str, tools: Sequence[ToolSchema]) -> dict[str, object]:
-    """Make the `session` object that changes instructions and tools, and neither voice nor formats."""
-    return {"type": "realtime", "instructions": instructions, "tools": _tools(tools)}
+def phase_session(
+    instructions: str, tools: Sequence[ToolSchema], turn_detection: Mapping[str, object] | None = None
+) -> dict[str, object]:
+    """Make the `session` object that changes instructions and tools, and neither voice nor formats.
+
+    Args:
+        turn_detection: None leaves it as it is.
+    """
+    session: dict[str, object] = {"type": "realtime", "instructions": instructions, "tools": _tools(tools)}
+    return session if turn_detection is None else session | {"audio": {"input": {"turn_detection": turn_detection}}}
 
 
 def append_audio(event_id: str, payload: bytes) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from voicebot.audio.formats import AudioFormat
+from voicebot.call.ports import TurnTaking
 
 # Realtime API reference, `audio.input.transcription.languages`: only these take more than one hint.
 _TAKES_LANGUAGES = ("gpt-transcribe", "gpt-live-transcribe")
@@ -55,19 +56,28 @@ def initial_session(config: SessionConfig) -> dict[str, object]:
                 "format": wire_format,
                 "transcription": _transcription(config.transcription_model, config.languages),
                 "noise_reduction": {"type": config.noise_reduction} if config.noise_reduction else None,
-                "turn_detection": {
-                    "type": "server_vad",
-                    "threshold": config.threshold,
-                    "prefix_padding_ms": config.prefix_padding_ms,
-                    "silence_duration_ms": config.silence_ms,
-                    "create_response": False,
-                    "interrupt_response": False,
-                },
+                "turn_detection": turn_detection(config, TurnTaking(config.silence_ms)),
             },
             "output": {"format": wire_format, "voice": config.voice},
         },
         "tools": [],
         "tool_choice": "auto",
+    }
+
+
+def turn_detection(config: SessionConfig, turns: TurnTaking) -> dict[str, object] | None:
+    """Make the `turn_detection` object, whole: it replaces the one before. None in text, where no audio comes."""
+    if config.text:
+        return None
+    ours: dict[str, object] = {"create_response": False, "interrupt_response": False}
+    if turns.eagerness is not None:
+        return {"type": "semantic_vad", "eagerness": turns.eagerness, **ours}
+    return {
+        "type": "server_vad",
+        "threshold": config.threshold,
+        "prefix_padding_ms": config.prefix_padding_ms,
+        "silence_duration_ms": turns.pause_ms,
+        **ours,
     }
 
 

@@ -17,6 +17,7 @@ from voicebot.audio.formats import AudioFormat
 from voicebot.delivery.events import Target, Targets
 from voicebot.delivery.guard import AddressGuard
 from voicebot.delivery.keys import Keyring
+from voicebot.delivery.placeholders import FillingPost
 from voicebot.delivery.post import WebhookPost
 from voicebot.delivery.worker import DeliveryWorker
 from voicebot.flow.loader import FlowShelf, load_folder
@@ -27,6 +28,7 @@ from voicebot.settings import Settings, stream_secret
 from voicebot.store.opening import open_store
 from voicebot.telephony.rest import TwilioRest
 from voicebot.telephony.signatures import SignatureChecker
+from voicebot.vault import Vault
 
 from .api_token import ApiToken
 from .connections import counted, guard
@@ -127,10 +129,12 @@ async def create_app(
         gatekeeper=gatekeeper,
     )
     secret = stream_secret(settings)
+    vault = Vault(secret)
     store = await open_store(settings.store)
     vendor = aiohttp.ClientSession()
     post = WebhookPost(AddressGuard(settings.allowed_addresses), keys, wall)
-    worker = DeliveryWorker(store, post, wall, random.random, attempted=observing.delivered)
+    filling = FillingPost(post, store.secrets, vault.open)
+    worker = DeliveryWorker(store, filling, wall, random.random, attempted=observing.delivered)
     audio_format = AudioFormat(settings.codec)
     reporter = Reporter(store, _targets(settings), current, wall, worker.wake, observing.reported)
     tokens = [one.get_secret_value() for one in settings.twilio_auth_tokens]
@@ -156,6 +160,7 @@ async def create_app(
         overloaded=lambda: lag.overloaded,
         send=Messenger(rest, settings.outbound_allow, observing.outbound_refused).send,
         recordings=recordings,
+        seal=vault.seal,
     )
     watch = Watch(store, calls, reporter, rest, settings.public_url + AFTER_PATH, wall)
     twilio = TwilioRoutes(

@@ -25,6 +25,7 @@ from voicebot.call.entries import CallOpened, Entry
 from voicebot.call.messages import Send
 from voicebot.call.past import Past, read_past
 from voicebot.call.ports import ModelLeg
+from voicebot.call.secrets import CallSecrets, Seal
 from voicebot.call.session import CallSession
 from voicebot.call.statements import clip_keys
 from voicebot.engine.engine import PhaseEngine
@@ -96,6 +97,7 @@ class Calls:
         overloaded: Callable[[], bool] = lambda: False,
         send: Send | None = None,
         recordings: Recordings | None = None,
+        seal: Seal,
     ) -> None:
         """
         Args:
@@ -107,10 +109,10 @@ class Calls:
             overloaded: whether this process is too late with its calls to take another one.
             send: sends text messages of calls.
             recordings: who records calls; without it, none is recorded.
+            seal: seals what callers enter in secret.
         """
-        self._send = send
-        self._recordings = recordings
-        self._observer = observer
+        self._send, self._recordings = send, recordings
+        self._observer, self._seal = observer, seal
         self._store, self._access, self._shelf, self._reporter = store, access, shelf, reporter
         self.owner, self.max_calls, self._wall, self._overloaded = owner, max_calls, wall, overloaded
         self._clips = ClipCache(rendered=self._keep_clip)
@@ -230,6 +232,7 @@ class Calls:
             told=self._observer.of_call(record) if self._observer is not None else None,
             stored=partial(self._stored, record, loaded),
             recording=self._recordings.of_call(record.call_sid, flow, past) if self._recordings is not None else None,
+            secrets=CallSecrets(record.call_sid, self._store, self._seal, attempt=record.attempt),
             claim_limit_s=CLAIM_LIMIT_S,
             send=self._send,
         )
@@ -250,6 +253,7 @@ class Calls:
             audio_format=access.audio_format,
             transcription_model=access.transcription_model or None,
             languages=flow.languages,
+            noise_reduction=flow.noise_reduction,
         )
         time = asyncio.get_running_loop().time
 
@@ -314,9 +318,11 @@ class Calls:
                     reason = session.core.reason or "connection_lost"
                     if reason == "transferred":  # nobody has had anybody rung for them: they have gone
                         reason = "caller_hung_up"
-                    await self._await_return(record, reason, loaded.flow, session.unwritten)
+                    await self._await_return(record, reason, loaded.flow, session.unwritten, session.unkept)
                 else:
-                    await self._reporter.report(record, flow=loaded.flow, unwritten=session.unwritten)
+                    await self._reporter.report(
+                        record, flow=loaded.flow, unwritten=session.unwritten, unkept=session.unkept
+                    )
             finally:
                 self._forget(session)
                 self._lines_over.discard(record.call_sid)
@@ -331,7 +337,12 @@ class Calls:
             del self._sessions[session.call_sid]
 
     async def _await_return(
-        self, record: CallRecord, reason: EndedReason, flow: Flow | None, unwritten: Sequence[StoredEntry] = ()
+        self,
+        record: CallRecord,
+        reason: EndedReason,
+        flow: Flow | None,
+        unwritten: Sequence[StoredEntry] = (),
+        unkept: Mapping[str, bytes] = MappingProxyType({}),
     ) -> None:
         """The call may go on in other hands, as when the caller's next stream comes there; else report it."""
         if self._handing_over:
@@ -347,7 +358,7 @@ class Calls:
             if self._awaited.get(record.call_sid) is gone:
                 del self._awaited[record.call_sid]
         if not self._handing_over:
-            await self._reporter.report(record, reason=reason, flow=flow, unwritten=unwritten)
+            await self._reporter.report(record, reason=reason, flow=flow, unwritten=unwritten, unkept=unkept)
 
     def _will_not_return(self, call_sid: str) -> None:
         if (awaited := self._awaited.get(call_sid)) is not None:

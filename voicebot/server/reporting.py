@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import chain, repeat
+from types import MappingProxyType
 from typing import Any
 
 from voicebot.call.entries import CallEnded, kind_of, write_entry
@@ -58,6 +59,7 @@ class Reporter:
         reason: EndedReason = "error",
         flow: Flow | None = None,
         unwritten: Sequence[StoredEntry] = (),
+        unkept: Mapping[str, bytes] = MappingProxyType({}),
     ) -> bool:
         """Write a call's report, as soon as the store can; False if the call is in other hands, or has one.
 
@@ -66,10 +68,11 @@ class Reporter:
             reason: why it ended, where the journal does not say.
             flow: that the call ran; without it, the one in its journal.
             unwritten: entries that the store did not take.
+            unkept: secrets that it did not take, sealed.
         """
         for delay_s in chain(RETRY_S, repeat(RETRY_S[-1])):
             try:
-                return await self._write(record, reason, flow, unwritten)
+                return await self._write(record, reason, flow, unwritten, unkept)
             except CallTakenError:
                 log.info(
                     "others go on with the call, or have ended it", extra=named("call_in_other_hands", record.call_sid)
@@ -83,8 +86,15 @@ class Reporter:
         return False
 
     async def _write(
-        self, record: CallRecord, reason: EndedReason, flow: Flow | None, unwritten: Sequence[StoredEntry]
+        self,
+        record: CallRecord,
+        reason: EndedReason,
+        flow: Flow | None,
+        unwritten: Sequence[StoredEntry],
+        unkept: Mapping[str, bytes],
     ) -> bool:
+        for name, sealed in unkept.items():
+            await self._store.keep_secret(record.call_sid, name, sealed, attempt=record.attempt)
         stored = {entry.sequence: entry for entry in await self._store.journal(record.call_sid)}
         missing = [entry for entry in unwritten if entry.sequence not in stored]
         stored.update({entry.sequence: entry for entry in missing})

@@ -34,6 +34,7 @@ PointKind = Literal[
     "failure",
     "silence",
     "no_answer",
+    "key",
 ]
 
 _ANY = "any phase"
@@ -44,6 +45,7 @@ _PLURAL: Mapping[PointKind, str] = {
     "criterion": "criteria",
     "statement": "statements",
     "rule": "rules",
+    "key": "keys",
     "stuck": "ways out when stuck",
     "failure": "ways of failure",
     "silence": "silences",
@@ -54,6 +56,7 @@ _WAY_OF: Mapping[PhaseCause, WayKind] = {
     "return": "transition",
     "correction": "transition",
     "jump": "jump",
+    "key": "key",
     "stuck": "stuck",
     "failure": "failure",
     "no_answer": "no_answer",

@@ -112,6 +112,7 @@ async def stage(
     tracing: Tracing | None = None,
     crm_answers: Sequence[CrmAnswer] = (),
     callees: Mapping[str, Callee | Sequence[Callee]] = _NOBODY,
+    receivers: bool = False,
 ) -> AsyncIterator[Stage]:
     """Start the twins and the product's server; stop them in order.
 
@@ -122,12 +123,13 @@ async def stage(
         tracing: where the server's spans go.
         crm_answers: for the first requests of the CRM, in order.
         callees: whom the server may call.
+        receivers: tell the receivers of the flows' own, too, since they are twins.
     """
     loop = asyncio.get_running_loop()
     virtual = isinstance(loop, VirtualLoop)
     wall = wall_clock(VIRTUAL_START) if virtual else _real_clock(loop)
     with tempfile.TemporaryDirectory(prefix="voicebot-") as folder:
-        store_address = f"sqlite:///{folder}/calls.db"
+        store_address = str((settings or {}).get("VOICEBOT_STORE", f"sqlite:///{folder}/calls.db"))
         async with (
             RealtimeServer(brain_factory, timing=timing, quirks=quirks, shuffle=shuffle, wall=wall) as model,
             CrmSink(WEBHOOK_SECRET, answers=crm_answers, wall=wall) as crm,
@@ -157,7 +159,7 @@ async def stage(
             }
             app = await create_app(
                 read_settings(None, **(given | (settings or {}))),
-                shelf=_without_receivers(shelf),
+                shelf=shelf if receivers else _without_receivers(shelf),
                 wall=wall,
                 tracing=tracing,
             )

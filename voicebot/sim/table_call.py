@@ -16,7 +16,18 @@ from functools import partial
 from voicebot.audio.formats import AudioFormat
 from voicebot.call.about import context_of
 from voicebot.call.clips import ClipCache
-from voicebot.call.core import CallCore, Effect, Event, Finish, Journal, LetGo, ReconnectModel, SayWanted, StartTool
+from voicebot.call.core import (
+    CallCore,
+    Effect,
+    Event,
+    Finish,
+    Journal,
+    KeepSecret,
+    LetGo,
+    ReconnectModel,
+    SayWanted,
+    StartTool,
+)
 from voicebot.call.entries import CallEnded, CallOpened, Entry
 from voicebot.call.ports import (
     CallerEvent,
@@ -177,7 +188,8 @@ class TableCall:
         self._model.lose()
 
     def _say(self, text: str, begins_ms: float, ends_ms: float) -> None:
-        self._model.turns.say(text, begins_ms, ends_ms)
+        if not self._core.hushed:  # else silence goes on in its place
+            self._model.turns.say(text, begins_ms, ends_ms)
 
     def _ask_caller(self, at_ms: float) -> None:
         for act in self.handset.step(at_ms):
@@ -260,7 +272,7 @@ class TableCall:
                 self._start_tool(effect)
             case ReconnectModel():
                 self._reconnect()
-            case Finish() | LetGo():
+            case Finish() | LetGo() | KeepSecret():  # whose vault nobody reads here
                 return
             case _:
                 self._to_model(effect)

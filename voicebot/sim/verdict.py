@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from voicebot.call.statements import apology_of, hold_words, words_of_return, words_when_unreached
+from voicebot.engine.keypad import words_for
 from voicebot.flow.loader import LoadedFlow
 from voicebot.flow.tools import Tool
 from voicebot.flow.ways_out import Transfer
@@ -48,8 +49,8 @@ def misheard(
     """What the caller heard, by his ear alone, against the script: each line once, in order, whole or cut.
 
     What fills the time while a tool works may be heard or not: it depends on how long that took. Nor does it count what
-    is said in need: a word for a caller who waits, an apology, what goes before a transfer and after one that failed,
-    and what the phone line announced itself.
+    is said in need: a word for a caller who waits, an apology, what asks for keys, what goes before a transfer and
+    after one that failed, and what the phone line announced itself.
     """
     opening = opening_of(loaded)
     lines = [opening] if opening is not None else []
@@ -66,7 +67,9 @@ def misheard(
     flow = loaded.flow
     in_need = (hold_words(flow), words_of_return(flow), words_when_unreached(flow), apology_of(flow))
     transfers = [phase.end.say for phase in flow.phases if isinstance(phase.end, Transfer) and phase.end.say]
-    exact = (*(say.text for say in in_need if say is not None), *transfers, *announced)
+    by_keys = [spec for spec in loaded.flow.specs.values() if spec.ask.keypad is not None]
+    asked = [words_for(loaded.flow, spec, again=again) for spec in by_keys for again in (False, True)]
+    exact = (*(say.text for say in in_need if say is not None), *transfers, *announced, *asked)
     beside = [*statements, *fillers, *map(one_line, exact)]
     heard = [said for said in everything if not any(text.startswith(said.text) for text in beside)]
     whole = {said.text for said in everything if said.complete and not said.damaged}

@@ -77,7 +77,8 @@ class NewDelivery:
     """A body to be posted to a receiver. `webhook_id` is unique and stays the same over all attempts.
 
     `secret` and `bearer` name what the settings hold for this receiver: the secrets that sign (empty: those of
-    `VOICEBOT_WEBHOOK_SECRET`) and a token for its `Authorization` header (empty: none).
+    `VOICEBOT_WEBHOOK_SECRET`) and a token for its `Authorization` header (empty: none). `secrets` are the fields whose
+    values the receiver is to get out of the call's vault.
     """
 
     webhook_id: str
@@ -85,6 +86,7 @@ class NewDelivery:
     body: str
     secret: str = ""
     bearer: str = ""
+    secrets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,7 @@ class Delivery:
     reason: str | None = None
     secret: str = ""
     bearer: str = ""
+    secrets: tuple[str, ...] = ()
 
     @property
     def attempt(self) -> int:
@@ -265,6 +268,23 @@ class Store(Outbox, Protocol):
 
         They are seen a fraction of a second after they are written. The store does not know whether any will come.
         """
+        ...
+
+    # ---- secrets --------------------------------------------------------------------------------------------------
+
+    async def keep_secret(self, call_sid: str, name: str, sealed: bytes, *, attempt: int) -> None:
+        """Keep a sealed value in the call's vault, durably; the last one of a name stands.
+
+        The vault is emptied with the call's end, and from then on whenever a delivery's state changes, as soon as no
+        pending delivery of the call is to have anything out of it; and with the call's erasure.
+
+        Raises:
+            CallTakenError: this is not the call's present attempt, or the call is unknown or over.
+        """
+        ...
+
+    async def secrets(self, call_sid: str) -> dict[str, bytes]:
+        """What is in the call's vault, by name."""
         ...
 
     # ---- ends and reports -----------------------------------------------------------------------------------------

@@ -37,6 +37,7 @@ from .redis_values import (
     items,
     number,
     record_fields,
+    sealed_values,
     stored_entries,
     text,
     texts,
@@ -165,6 +166,16 @@ class RedisStore:
             return stored_entries(await self._look(self._follow_threads, work, max(wait_s, 0.0) + READ_LIMIT_S))
         finally:
             abandoned.set()
+
+    # ---- secrets --------------------------------------------------------------------------------------------------
+
+    async def keep_secret(self, call_sid: str, name: str, sealed: bytes, *, attempt: int) -> None:
+        kept = await self._write_safely(operation("keep_secret", call_sid, attempt, name, sealed), call_sid)
+        if number(kept) == 0:
+            raise CallTakenError(call_sid)
+
+    async def secrets(self, call_sid: str) -> dict[str, bytes]:
+        return sealed_values(await self._read(("HGETALL", key_of("secrets", call_sid))))
 
     # ---- ends and reports -----------------------------------------------------------------------------------------
 

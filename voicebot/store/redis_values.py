@@ -8,7 +8,7 @@ from typing import cast
 
 from .contract import Backlog, CallRecord, Delivery, DeliveryState, Direction, NewDelivery, StoredEntry, host_of
 from .redis_program import Argument, encoded
-from .values import from_us, sound, to_us
+from .values import from_us, sound, split_names, to_us
 
 # What Redis answers, once errors are raised (https://redis.io/docs/latest/develop/reference/protocol-spec/, RESP2).
 Reply = bytes | int | list["Reply"] | None
@@ -114,18 +114,27 @@ def _stored_entry(reply: Reply) -> StoredEntry:
     return StoredEntry(sequence, text(kind), number(at_ms), from_us(number(wall_us)), text(body))
 
 
+# ---- secrets ------------------------------------------------------------------------------------------------------
+
+
+def sealed_values(reply: Reply) -> dict[str, bytes]:
+    """Of a hash whose values are bytes."""
+    flat = items(reply)
+    return {text(name): value for name, value in zip(flat[::2], flat[1::2], strict=True) if isinstance(value, bytes)}
+
+
 # ---- outbox -------------------------------------------------------------------------------------------------------
 
 
 def delivery_arguments(new: NewDelivery) -> tuple[Argument, ...]:
-    return (new.webhook_id, new.url, host_of(new.url), sound(new.body), new.secret, new.bearer)
+    return (new.webhook_id, new.url, host_of(new.url), sound(new.body), new.secret, new.bearer, ",".join(new.secrets))
 
 
 def delivery(reply: Reply) -> Delivery | None:
     """Of what `delivery` of the program returns."""
     if reply is None:
         return None
-    id_, sid, url, body, state, attempts, due, created, tried, status, reason, secret, bearer = items(reply)
+    id_, sid, url, body, state, attempts, due, created, tried, status, reason, secret, bearer, secrets = items(reply)
     return Delivery(
         webhook_id=text(id_),
         call_sid=text(sid),
@@ -140,6 +149,7 @@ def delivery(reply: Reply) -> Delivery | None:
         reason=_text_or_none(reason),
         secret=text(secret),
         bearer=text(bearer),
+        secrets=() if secrets is None else split_names(text(secrets)),
     )
 
 

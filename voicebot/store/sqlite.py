@@ -16,7 +16,7 @@ from typing import Self, TypeVar
 from voicebot.errors import StoreError
 from voicebot.log_events import named
 
-from . import sqlite_calls, sqlite_clips, sqlite_erasure, sqlite_notes, sqlite_outbox
+from . import sqlite_calls, sqlite_clips, sqlite_erasure, sqlite_notes, sqlite_outbox, sqlite_secrets
 from .contract import Backlog, CallRecord, Delivery, DeliveryState, NewDelivery, StoredEntry
 from .sqlite_file import connect, create, empty_log, store_error
 from .sqlite_watch import JournalWatch
@@ -120,6 +120,15 @@ class SqliteStore:
             await self._watch.wait(call_sid, after, wait_s)
             found = await self.journal(call_sid, after)
         return found
+
+    # ---- secrets --------------------------------------------------------------------------------------------------
+
+    async def keep_secret(self, call_sid: str, name: str, sealed: bytes, *, attempt: int) -> None:
+        work = partial(sqlite_secrets.keep_secret, call_sid=call_sid, name=name, sealed=sealed, attempt=attempt)
+        await self._write(work)
+
+    async def secrets(self, call_sid: str) -> dict[str, bytes]:
+        return await self._read(partial(sqlite_secrets.list_secrets, call_sid=call_sid))
 
     # ---- ends and reports -----------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from voicebot.log_events import named
 
 from .contract import CallRecord, NewDelivery, StoredEntry
 from .sqlite_outbox import enqueue
+from .sqlite_secrets import empty_vaults
 from .values import from_us, from_us_or_none, sound, to_us, to_us_or_none
 
 log = logging.getLogger(__name__)
@@ -223,6 +224,7 @@ def finish(
     connection.execute("INSERT INTO reports VALUES (?, ?, ?)", (call_sid, sound(report), to_us(ended)))
     connection.execute("UPDATE calls SET ended_us = ? WHERE call_sid = ?", (to_us(ended), call_sid))
     enqueue(connection, call_sid, deliveries, ended)
+    empty_vaults(connection)
     return True
 
 

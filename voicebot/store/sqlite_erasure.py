@@ -12,7 +12,7 @@ def erase(connection: sqlite3.Connection, call_sid: str) -> bool:
     known = "DELETE FROM calls WHERE call_sid = ? AND ended_us IS NOT NULL"
     if connection.execute(known, (call_sid,)).rowcount == 0:
         return False
-    for table in ("journal", "reports", "outbox"):
+    for table in ("journal", "reports", "outbox", "secrets"):
         connection.execute(f"DELETE FROM {table} WHERE call_sid = ?", (call_sid,))
     return True
 

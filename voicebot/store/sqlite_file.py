@@ -61,6 +61,12 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     ),
     ("CREATE INDEX outbox_waiting ON outbox (state, created_us) WHERE state <> 'delivered'",),
     ("CREATE TABLE notes (key TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID",),
+    (
+        """CREATE TABLE secrets (
+            call_sid TEXT NOT NULL, name TEXT NOT NULL, sealed BLOB NOT NULL,
+            PRIMARY KEY (call_sid, name)) WITHOUT ROWID""",
+        "ALTER TABLE outbox ADD COLUMN secrets TEXT NOT NULL DEFAULT ''",
+    ),
 )
 
 # By primary result code (https://www.sqlite.org/rescode.html).

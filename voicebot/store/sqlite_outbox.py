@@ -8,10 +8,12 @@ from datetime import datetime
 from typing import Any
 
 from .contract import Backlog, Delivery, DeliveryState, NewDelivery, host_of
-from .values import from_us, from_us_or_none, sound, to_us, to_us_or_none
+from .sqlite_secrets import empty_vaults
+from .values import from_us, from_us_or_none, sound, split_names, to_us, to_us_or_none
 
 _DELIVERY = (
-    "webhook_id, call_sid, url, body, state, attempts, due_us, created_us, tried_us, status, reason, secret, bearer"
+    "webhook_id, call_sid, url, body, state, attempts, due_us, created_us, tried_us, status, reason, secret, bearer, "
+    "secrets"
 )
 
 
@@ -21,7 +23,7 @@ def enqueue(connection: sqlite3.Connection, call_sid: str, deliveries: Sequence[
         held = connection.execute("SELECT 1 FROM disabled_urls WHERE url = ?", (new.url,)).fetchone()
         state, due = ("disabled", None) if held else ("pending", now)
         connection.execute(
-            f"""INSERT INTO outbox (host, {_DELIVERY}) VALUES (?, ?, ?, ?, ?, ?, 0, ?, ?, NULL, NULL, NULL, ?, ?)
+            f"""INSERT INTO outbox (host, {_DELIVERY}) VALUES (?, ?, ?, ?, ?, ?, 0, ?, ?, NULL, NULL, NULL, ?, ?, ?)
                 ON CONFLICT DO NOTHING""",
             (
                 host_of(new.url),
@@ -34,6 +36,7 @@ def enqueue(connection: sqlite3.Connection, call_sid: str, deliveries: Sequence[
                 to_us(now),
                 new.secret,
                 new.bearer,
+                ",".join(new.secrets),
             ),
         )
 
@@ -70,6 +73,7 @@ def note_delivered(connection: sqlite3.Connection, webhook_id: str, now: datetim
            reason = NULL WHERE webhook_id = ? AND state <> 'delivered'""",
         (to_us(now), status, webhook_id),
     )
+    empty_vaults(connection)
 
 
 def note_failed(
@@ -90,6 +94,8 @@ def note_failed(
     ).fetchone()
     if disable and noted:
         _disable(connection, noted[0], now)
+    if next_at is None:
+        empty_vaults(connection)
 
 
 def list_deliveries(
@@ -157,4 +163,20 @@ def _enable(connection: sqlite3.Connection, url: str, now: datetime) -> None:
 def _delivery(row: tuple[Any, ...]) -> Delivery:
     webhook_id, call_sid, url, body, state, attempts, due_us, created_us, tried_us, status, reason, *names = row
     due, created, tried = from_us_or_none(due_us), from_us(created_us), from_us_or_none(tried_us)
-    return Delivery(webhook_id, call_sid, url, body, state, attempts, due, created, tried, status, reason, *names)
+    secret, bearer, secrets = names
+    return Delivery(
+        webhook_id,
+        call_sid,
+        url,
+        body,
+        state,
+        attempts,
+        due,
+        created,
+        tried,
+        status,
+        reason,
+        secret,
+        bearer,
+        split_names(secrets),
+    )

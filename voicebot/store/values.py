@@ -34,3 +34,8 @@ def from_us_or_none(microseconds: int | None) -> datetime | None:
 def sound(text: str) -> str:
     """JSON text that can be stored: a lone surrogate, for which UTF-8 has no bytes, becomes its JSON escape."""
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def split_names(text: str) -> tuple[str, ...]:
+    """Names that are kept as one text, with commas between them."""
+    return tuple(text.split(",")) if text else ()

@@ -44,6 +44,8 @@ def _subject(way: Way) -> str:
             return f"rule {way.cause!r}"
         case "no_answer":
             return f"target {way.cause!r}"
+        case "key":
+            return f"key {way.cause} of phase {way.start!r}"
     return "silence"
 
 
@@ -68,6 +70,9 @@ def _named_fields(study: Study) -> Iterator[tuple[str | None, str, str]]:
         )
         for name in phase.commit.tool.arguments.model_fields if phase.commit is not None else ():
             yield place_of(phase), name, f"the commit of phase {phase.name!r} takes {name!r}, which"
+    for receiver in flow.report.receivers:
+        for name in receiver.secrets:
+            yield place_of(receiver), name, f"receiver {receiver.name!r} is declared for {name!r}, which"
     for spec in flow.specs.values():
         for name in spec.ask.computed.reads if spec.ask.computed is not None else ():
             yield spec.ask.place, name, f"{spec.name!r} is computed from {name!r}, which"

@@ -21,12 +21,12 @@ _MOST_COMBINATIONS = 600
 _MOST_WIDER = 150
 
 WorldKind = Literal["followed", "refusing", "corrected"]
-GuardUse = Literal["criterion", "transition", "needed_if", "rule", "outcome", "analysis"]
+GuardUse = Literal["criterion", "transition", "key", "needed_if", "rule", "outcome", "analysis"]
 
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """An expression of the flow and where it stands. `of` names the phase, field, rule, outcome or report."""
+    """An expression of the flow and where it stands. `of` names the phase, key, field, rule, outcome or report."""
 
     expression: Expression
     use: GuardUse
@@ -56,6 +56,9 @@ class Study:
             for to in phase.transitions:
                 if to.when is not None:
                     yield Guard(to.when, "transition", phase.name, place_of(to) or place_of(phase))
+            for key, to in phase.keys.items():
+                if to.when is not None:
+                    yield Guard(to.when, "key", key, place_of(to) or place_of(phase))
         for spec in flow.specs.values():
             if spec.ask.needed_if is not None:
                 yield Guard(spec.ask.needed_if, "needed_if", spec.name, spec.ask.place)

@@ -67,6 +67,10 @@ def _spoken(flow: Flow) -> Iterator[tuple[str, str, str | None]]:
     for rule in flow.rules:
         if isinstance(rule.then, Say):
             yield f"what rule {rule.name!r} says", rule.then.text, place_of(rule)
+    for spec in flow.specs.values():
+        if spec.ask.keypad is not None:
+            asked = (("asks for", spec.ask.keypad.prompt), ("asks again for", spec.ask.keypad.again))
+            yield from ((f"what {how} {spec.name!r}", text, spec.ask.place) for how, text in asked if text)
     for phase in flow.phases:
         used = [*flow.tools_in(phase), *([phase.commit.tool] if phase.commit is not None else [])]
         for tool in used:

@@ -21,7 +21,9 @@ local function erase(sid)
   for _, id in ipairs(redis.call('ZRANGE', key('deliveries_of', sid), 0, -1)) do erase_delivery(id) end
   for _, index in ipairs({'calls', 'ended', 'endings'}) do redis.call('ZREM', key(index), sid) end
   for _, number in ipairs(numbers_of(sid)) do redis.call('ZREM', key('number', number), sid) end
-  redis.call('UNLINK', key('call', sid), key('journal', sid), key('report', sid), key('deliveries_of', sid))
+  redis.call(
+    'UNLINK', key('call', sid), key('journal', sid), key('report', sid), key('deliveries_of', sid), key('secrets', sid)
+  )
 end
 
 -- '1' to keep calls with a pending delivery (or '0'), sids: those of them that had ended, and were erased.

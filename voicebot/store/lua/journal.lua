@@ -95,5 +95,14 @@ function program.finish(args)
   redis.call('ZADD', key('ended'), redis.call('HGET', key('call', sid), 'started_us'), sid)
   redis.call('ZADD', key('endings'), ended, sid)
   add_deliveries(sid, ended, args, after_entries, #args)
+  empty_vault(sid)
   return {1, unpack(refused)}
+end
+
+-- sid, attempt, name, sealed: puts it into the call's vault; 0 if the call is in other hands, or over.
+function program.keep_secret(args)
+  local sid, attempt, name, sealed = args[2], args[3], args[4], args[5]
+  if not present(sid, attempt) then return 0 end
+  redis.call('HSET', key('secrets', sid), name, sealed)
+  return 1
 end

@@ -10,6 +10,7 @@
 --   journal:SID            stream   entry N has the id N-0
 --   report:SID             string
 --   deliveries_of:SID      zset     its rows of the outbox
+--   secrets:SID            hash     its vault: sealed values by field
 -- Of all calls (scores are times, members are sids):
 --   calls, unfinished, ended        zsets, by start
 --   endings                         zset, by end

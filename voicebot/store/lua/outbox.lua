@@ -2,9 +2,9 @@
 
 local DELIVERY = {
   'call_sid', 'url', 'body', 'state', 'attempts', 'due_us', 'created_us', 'tried_us', 'status', 'reason', 'secret',
-  'bearer',
+  'bearer', 'secrets',
 }
-local NEW = 6 -- arguments of a new delivery: webhook_id, url, host, body, secret, bearer
+local NEW = 7 -- arguments of a new delivery: webhook_id, url, host, body, secret, bearer, secrets
 
 local function delivery(id)
   local values = redis.call('HMGET', key('delivery', id), unpack(DELIVERY))
@@ -57,14 +57,25 @@ local function set_state(id, state, due)
   note_first_due(host)
 end
 
+-- Empties the vault of an ended call out of which nobody is to get anything any more.
+local function empty_vault(sid)
+  if redis.call('EXISTS', key('secrets', sid)) == 0 then return end
+  if redis.call('HEXISTS', key('call', sid), 'ended_us') == 0 then return end
+  for _, id in ipairs(redis.call('ZRANGE', key('deliveries_of', sid), 0, -1)) do
+    local state, secrets = unpack(redis.call('HMGET', key('delivery', id), 'state', 'secrets'))
+    if state == 'pending' and secrets and secrets ~= '' then return end
+  end
+  redis.call('UNLINK', key('secrets', sid))
+end
+
 -- Rows that stand in `args`, due at `now`, or held if their URL is disabled; those that are there are left alone.
 local function add_deliveries(sid, now, args, first, last)
   for n = first, last, NEW do
-    local id, url, host, body, secret, bearer = unpack(args, n, n + NEW - 1)
+    local id, url, host, body, secret, bearer, secrets = unpack(args, n, n + NEW - 1)
     if redis.call('EXISTS', key('delivery', id)) == 0 then
       redis.call(
         'HSET', key('delivery', id), 'call_sid', sid, 'url', url, 'host', host, 'body', body, 'secret', secret,
-        'bearer', bearer, 'attempts', 0, 'created_us', now
+        'bearer', bearer, 'secrets', secrets, 'attempts', 0, 'created_us', now
       )
       redis.call('ZADD', key('deliveries'), '-' .. now, id)
       redis.call('ZADD', key('deliveries_of', sid), '-' .. now, id)
@@ -118,6 +129,7 @@ function program.delivered(args)
   redis.call('HSET', key('delivery', id), 'tried_us', now, 'status', status)
   redis.call('HDEL', key('delivery', id), 'reason')
   set_state(id, 'delivered')
+  empty_vault(redis.call('HGET', key('delivery', id), 'call_sid'))
 end
 
 -- webhook_id, now_us, reason, attempts before, the next state, when it is due then (or ''), of the attempt under way:
@@ -131,6 +143,7 @@ function program.failed(args)
   redis.call('HSET', key('delivery', id), 'tried_us', now, 'reason', reason)
   redis.call('HDEL', key('delivery', id), 'status')
   set_state(id, next_state, due)
+  if next_state ~= 'pending' then empty_vault(redis.call('HGET', key('delivery', id), 'call_sid')) end
   if next_state ~= 'disabled' then return false end
   redis.call('ZADD', key('disabled_urls'), now, url)
   return {url, host}
@@ -145,6 +158,7 @@ function program.hold(args)
   for _, id in ipairs(ids) do
     if redis.call('HGET', key('delivery', id), 'url') == url then
       set_state(id, 'disabled')
+      empty_vault(redis.call('HGET', key('delivery', id), 'call_sid'))
       held = held + 1
     end
   end
