@@ -163,7 +163,7 @@ async def test_number_that_leads_elsewhere_is_found_and_connected(tmp_path: Path
         assert list(done.lines()) == [
             OURS,
             f"  voice     https://old.example.com/voice → {url}/twilio/voice",
-            f"  fallback  nowhere → {url}/twilio/voice",
+            f"  fallback  nowhere → {url}/twilio/fallback",
             f"  status    nowhere → {url}/twilio/status",
         ]
         shown = made.stage.vendor.numbers[OURS]

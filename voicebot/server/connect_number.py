@@ -11,7 +11,7 @@ from voicebot.errors import SettingsError, TwilioError
 from voicebot.settings import Settings
 from voicebot.telephony.rest import NumberUrls, OwnNumber, TwilioRest
 
-from .twilio_routes import VOICE_PATH
+from .twilio_routes import FALLBACK_PATH, VOICE_PATH
 
 STATUS_PATH = "/twilio/status"
 
@@ -38,8 +38,8 @@ class Connection:
 
 
 def addresses(public_url: str) -> NumberUrls:
-    """Where calls of a number are to lead. What cannot be had is asked for once more: another instance may have it."""
-    return NumberUrls(public_url + VOICE_PATH, public_url + VOICE_PATH, public_url + STATUS_PATH)
+    """Where calls of a number are to lead, and whom Twilio asks when it cannot use an answer."""
+    return NumberUrls(public_url + VOICE_PATH, public_url + FALLBACK_PATH, public_url + STATUS_PATH)
 
 
 def rest_of(settings: Settings, session: aiohttp.ClientSession) -> TwilioRest:
