@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,16 @@ from voicebot.sim.realtime_server import API_KEY
 from voicebot.sim.stage import OWN_NUMBERS, Stage, stage
 
 __all__ = ["run"]
+
+
+@pytest.fixture(autouse=True)
+def _no_lines_of_others() -> Iterator[None]:
+    """The server in a thread logs what is no line of the command's."""
+    root = logging.getLogger()
+    before, root.handlers = root.handlers[:], [logging.NullHandler()]
+    yield
+    root.handlers = before
+
 
 TOKEN = "the server's own API token"
 OURS, ADA = OWN_NUMBERS[0], "+15550123456"

@@ -101,7 +101,6 @@ def faults_of(seed: int) -> LineFaults:
 
 def end(seed: int) -> Goodbye:
     """Play a call to its end."""
-    logging.disable(logging.CRITICAL)
     ending, faults = ENDINGS[seed % len(ENDINGS)], faults_of(seed)
     exchanges, goodbye = script(ending)
     scenario = Scenario("goodbye", "switchboard", exchanges, Expected())
@@ -125,7 +124,7 @@ def main() -> int:
     parser.add_argument("--parallel", type=int, default=os.cpu_count() or 1)
     chosen = parser.parse_args()
     began, ended = time.perf_counter(), list[Goodbye]()
-    with ProcessPoolExecutor(chosen.parallel) as pool:
+    with ProcessPoolExecutor(chosen.parallel, initializer=logging.disable, initargs=(logging.CRITICAL,)) as pool:
         for one in pool.map(end, range(chosen.first, chosen.first + chosen.calls), chunksize=4):
             ended.append(one)
             if len(ended) % SAID_EVERY == 0:

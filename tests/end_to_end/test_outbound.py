@@ -139,6 +139,7 @@ def without_times(report: Mapping[str, Any], *also: str) -> dict[str, Any]:
 
 NOBODY_SPOKE = {
     "recording": None,
+    "transfer": None,
     "flow": "reminder",
     "direction": "outbound",
     "caller": OWN_NUMBERS[0],

@@ -180,10 +180,10 @@ def test_erasure_says_what_goes_and_what_stays() -> None:
     later = replace(OVER, call_sid="CA2", started=START + timedelta(days=2))
     assert list(erasure_lines(Erasure((later, OVER), ("CA3 is still at work",), 1))) == [
         "not erased: CA3 is still at work",
-        "2 calls from 2026-03-01 12:00:00 to 2026-03-03 12:00:00 UTC: journal, report and deliveries",
+        "2 calls from 2026-03-01 12:00:00 to 2026-03-03 12:00:00 UTC: journal, report, deliveries and recording",
         "the report of 1 of them has not been delivered, and then never will be",
     ]
     assert list(erasure_lines(Erasure((OVER,), (), 0))) == [
-        "1 call of 2026-03-01 12:00:00 UTC: journal, report and deliveries"
+        "1 call of 2026-03-01 12:00:00 UTC: journal, report, deliveries and recording"
     ]
     assert list(erasure_lines(Erasure((), (), 0))) == ["there is no call to erase"]
