@@ -1,7 +1,7 @@
 """A WebSocket (RFC 6455) without ceremony: websockets' sans-I/O protocol right under the transport.
 
 A connection of the library's, or of aiohttp's, wakes a task for every message read and waits at a lock for every one
-written; fifty times a second and call, on both sides, that was half of what a call cost the server. Here a message is
+written; fifty times a second and call, on both sides, that is much of what a call costs a server. Here a message is
 given on in the step in which it came, and written in one step.
 
 A whole text message in one frame below 64 KiB, which is nearly every one, is cut out of what came right here. All else

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 from collections.abc import Iterator
@@ -67,6 +68,19 @@ def test_row_with_a_taken_port_is_given_up_whole(kept: ExitStack) -> None:
     with pytest.raises(SettingsError, match=rf"cannot listen on 127\.0\.0\.1, port {second}: Address already in use"):
         sockets.listen_in_row("127.0.0.1", first, 2)
     sockets.close(sockets.listen("127.0.0.1", first))  # it was let go
+
+
+def test_row_with_its_last_port_taken_leaves_none_open(kept: ExitStack) -> None:
+    row = sockets.listen_in_row("127.0.0.1", 0, 4)
+    first, *_, last = map(port_of, row)
+    for one in row[:-1]:
+        sockets.close(one)
+    kept.callback(sockets.close, row[-1])
+    row[-1][0].listen()
+    with pytest.raises(SettingsError, match=f"port {last}: Address already in use"):
+        sockets.listen_in_row("127.0.0.1", first, 4)
+    gc.collect()  # a socket that was left open would warn here, which is an error
+    sockets.close(sockets.listen("127.0.0.1", first))
 
 
 @pytest.mark.parametrize(

@@ -161,7 +161,10 @@ def _to_pcm16(samples: NDArray[np.float32] | NDArray[np.float64]) -> NDArray[np.
 
 
 class Upsampler:
-    """One stream of mu-law 8 kHz to PCM16 24 kHz. It holds back 1.25 ms and takes about 42 KiB, mostly soxr's."""
+    """One stream of mu-law 8 kHz to PCM16 24 kHz. It holds back 1.25 ms and takes about 42 KiB, mostly soxr's.
+
+    All streams are filtered in the same scratch memory, so they belong to one thread.
+    """
 
     __slots__ = ("before", "rate", "unborn")
 

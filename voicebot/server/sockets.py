@@ -76,7 +76,9 @@ def _row(host: str, port: int, count: int) -> list[list[socket.socket]]:
     try:
         if first + count - 1 > HIGHEST_PORT:
             raise _refusal(host, first + count - 1, OSError(f"the last port is {HIGHEST_PORT}"))
-        row += [reserve(host, first + step) for step in range(1, count)]
+        row.extend(
+            reserve(host, first + step) for step in range(1, count)
+        )  # one by one: those before a taken port, too
     except SettingsError:
         for sockets in row:
             close(sockets)

@@ -42,7 +42,7 @@ class Start:
     parameters: Mapping[str, str] = field(repr=False, hash=False)
 
 
-@dataclass(slots=True)  # not frozen: it comes fifty times a second, and would take three times as long to make
+@dataclass(slots=True)  # not frozen: it comes fifty times a second, and would take half as long again to make
 class Media:
     """Audio of the caller: mu-law, 8 kHz, 8 bytes a millisecond, of any length.
 
