@@ -14,7 +14,7 @@ import pytest
 from aiohttp import web
 
 from tests.end_to_end import reception
-from tests.recording.alignment import FRAME_MS, SILENCE, elsewhere, shifts_ms
+from tests.recording.alignment import FRAME_MS, elsewhere, shifts_ms
 from voicebot.flow import Flow, Recording, Rule, Say
 from voicebot.flow.loader import FlowShelf, load_flow
 from voicebot.recording.files import RecordingFolder
@@ -206,22 +206,3 @@ def test_another_part_begins_where_the_file_is_not_at_hand(tmp_path: Path) -> No
     assert (first["id"][-2:], second["id"][-2:]) == ("-1", "-2")
     assert second["status"] == "kept"
     assert first["status"] == "open"  # its end was decided when the call had gone to other hands
-
-
-# ---- secrets --------------------------------------------------------------------------------------------------------
-
-
-def test_pause_is_silence_of_both_sides(tmp_path: Path) -> None:
-    async def pause(calls: Calls) -> None:
-        await asyncio.sleep(5.0)
-        [session] = calls.sessions.values()
-        session.pause_recording()
-        await asyncio.sleep(3.0)
-        session.resume_recording()
-
-    recorded = record(tmp_path, reception.VISIT, beside=pause)
-    (left, right), (spoken, heard) = recorded.sides, recorded.truth
-    differs = [n for n in range(len(left)) if left[n] != spoken[n] or right[n] != heard[n]]
-    begin, end = differs[0], differs[-1] + 1
-    assert left[begin:end] == right[begin:end] == bytes([SILENCE]) * (end - begin)
-    assert 1_000 < (end - begin) / BYTES_PER_MS <= 3_000

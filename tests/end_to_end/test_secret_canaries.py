@@ -34,10 +34,12 @@ from voicebot.flow import (
     it,
 )
 from voicebot.flow.loader import FlowShelf, load_flow
+from voicebot.recording.files import RecordingFolder
 from voicebot.sim.account import WEBHOOK_SECRET
 from voicebot.sim.brain import Calls, Says
 from voicebot.sim.clock import run_virtual, wall_clock
 from voicebot.sim.crm import CrmSink
+from voicebot.sim.listener import Listener
 from voicebot.sim.scenario import Exchange, Expected, Press, Say, Scenario
 from voicebot.sim.stage import Stage, stage
 from voicebot.sim.verdict import VIRTUAL_START
@@ -96,10 +98,13 @@ CALL = Scenario(
     "card",
     "shop",
     (
-        Exchange(Say("Hello, this is Ada Lovelace."), ((Calls("record", NAME),),)),
+        Exchange(
+            Say("Hello, this is Ada Lovelace."),
+            ((Calls("record", NAME),), (Says("Thank you. Is there anything else?"),)),
+        ),
         Exchange(Say(f"My card is {SPOKEN}.")),
         Exchange(Press(f"{CARD[:6]}", after_bot=False)),
-        Exchange(Press(f"{CARD[6:]}#", after_bot=False), ((Says("Thank you. Is there anything else?"),),)),
+        Exchange(Press(f"{CARD[6:]}#", after_bot=False)),
         Exchange(Say(ASIDE), ((Calls("record", THANKS),), (Says("Goodbye, Ada."),))),
     ),
     Expected(),
@@ -121,6 +126,7 @@ class Seen:
     report: str
     bodies: Mapping[str, str]
     outbox: str
+    recorded: tuple[str, ...] | None  # the utterances of both sides; None where nothing is recorded
 
 
 class _Everything(logging.Handler):
@@ -136,6 +142,7 @@ class _Everything(logging.Handler):
 
 async def play(codec: str, store: str | None, folder: Path) -> Seen:
     settings: dict[str, object] = {"VOICEBOT_STORE": store or f"sqlite:///{folder}/data/calls.db"}
+    settings["VOICEBOT_RECORD"] = "off" if store else "all"  # recordings lie beside an embedded store
     brain = CALL.brain()
     wall = wall_clock(VIRTUAL_START)
     async with CrmSink(WEBHOOK_SECRET, wall=wall) as bank, CrmSink(WEBHOOK_SECRET, wall=wall) as ledger:
@@ -147,6 +154,7 @@ async def play(codec: str, store: str | None, folder: Path) -> Seen:
             await bank.wait_for(2, 60)
             await ledger.wait_for(2, 60)
             assert not result.problems, result.problems
+            assert not brain.problems, brain.problems
             return await read(on, codec, result.call_sid, bank, ledger, folder)
 
 
@@ -179,7 +187,21 @@ async def read(on: Stage, codec: str, call_sid: str, bank: CrmSink, ledger: CrmS
             "ledger": b"".join(one.body for one in ledger.received).decode(),
         },
         outbox=json.dumps([repr(row) for row in rows]),
+        recorded=recorded(folder / "data" / "recordings", json.loads(report)["data"]["recording"]),
     )
+
+
+def recorded(folder: Path, told: Mapping[str, Any] | None) -> tuple[str, ...] | None:
+    """What somebody hears who plays the recording, the caller's side before the other one."""
+    if told is None:
+        return None
+    (part,) = told["parts"]
+    audio = b"".join(RecordingFolder(folder, ()).play(part["id"]))
+    heard = []
+    for side in (audio[::2], audio[1::2]):
+        listener = Listener(8_000)
+        heard += [*listener.feed(g711.decode(side)), *listener.flush()]
+    return tuple(one.text for one in heard)
 
 
 def bytes_in(folder: Path) -> bytes:
@@ -251,6 +273,12 @@ def test_keys_are_masked_in_the_journal(seen: Seen) -> None:
 def test_model_heard_silence_meanwhile_and_the_caller_before_and_after(seen: Seen) -> None:
     assert seen.turns == ("Hello, this is Ada Lovelace.", ASIDE)
     assert 0 < seen.loud_ms <= seen.spoken_ms
+
+
+def test_caller_is_silent_in_the_recording_meanwhile(seen: Seen) -> None:
+    if seen.recorded is not None:
+        said = ("Good morning.", PROMPT, "Thank you. Is there anything else?", "Goodbye, Ada.")
+        assert seen.recorded == ("Hello, this is Ada Lovelace.", ASIDE, *said)
 
 
 def test_vault_is_empty_when_all_is_delivered(seen: Seen) -> None:

@@ -27,7 +27,7 @@ from voicebot.flow import Flow, Number, Observations, Phase, Transfer, Voicemail
 from voicebot.flow.loader import FlowShelf, load_flow
 from voicebot.flow.ways_out import WayOut
 from voicebot.server.app import MAX_BODY_BYTES
-from voicebot.server.connections import make_runner
+from voicebot.server.connections import SPREAD, make_runner
 from voicebot.server.gatekeeper import Reason
 from voicebot.server.lifecycle import CLAIM_LIMIT_S, Calls, ModelAccess
 from voicebot.server.overflow import Overflow
@@ -594,7 +594,7 @@ async def test_body_that_drips_is_given_up(made: Site, path: str) -> None:
     writer.write(f"{head}X-Twilio-Signature: {SIGNED['X-Twilio-Signature']}\r\n\r\nCallSid=".encode())
     before = asyncio.get_running_loop().time()
     assert (await reader.readline()).startswith(b"HTTP/1.1 408 ")
-    assert asyncio.get_running_loop().time() - before == pytest.approx(BODY_LIMIT_S, abs=0.1)
+    assert BODY_LIMIT_S * (1 - SPREAD) <= asyncio.get_running_loop().time() - before <= BODY_LIMIT_S + 0.1
     await reader.read()  # it closes the connection, too
     assert asyncio.get_running_loop().time() - before < 20
     writer.close()

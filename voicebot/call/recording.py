@@ -21,11 +21,11 @@ class CallRecording(Protocol):
         ...
 
     def pause(self) -> None:
-        """Keep silence of both sides from now on; a second time it does nothing."""
+        """Keep silence of the caller from now on; a second time it does nothing."""
         ...
 
     def resume(self) -> None:
-        """Keep what is said again."""
+        """Keep what the caller says again; a second time it does nothing."""
         ...
 
     async def end(self, *, over: bool) -> RecordingEnded | None:

@@ -253,14 +253,13 @@ class CallSession:
 
     # ---- the recording --------------------------------------------------------------------------------------------
 
-    def pause_recording(self) -> None:
-        """Keep silence of both sides from now on, as while the caller tells a secret."""
-        if self.recording is not None:
+    def _hush_recording(self) -> None:
+        """The caller is recorded as silent for as long as they enter a secret; nobody tells one to them."""
+        if self.recording is None:
+            return
+        if self.core.hushed:
             self.recording.pause()
-
-    def resume_recording(self) -> None:
-        """Keep what is said again."""
-        if self.recording is not None:
+        else:
             self.recording.resume()
 
     def _note(self, entry: Entry) -> None:
@@ -440,6 +439,7 @@ class CallSession:
     async def _perform(self, effects: Sequence[Effect]) -> None:
         """Perform effects after all that were decided before; returns at once if another task is at it."""
         self._pending += self._journal.stamped(effects)
+        self._hush_recording()
         self._arm()
         if self._performing:
             return

@@ -59,7 +59,7 @@ class _Stretch:
 
 @dataclass(slots=True)
 class _Pause:
-    """Both sides are silent from `begin` on, to `end` once it is known."""
+    """The caller is silent from `begin` on, to `end` once it is known."""
 
     begin: int
     end: int | None = None
@@ -286,12 +286,12 @@ class Aligner:
         self._keep_from = self._came_to if self._begun else 0
 
     def pause(self) -> None:
-        """Both sides are silent from now on: nothing is kept of what comes or is played until `resume`."""
+        """The caller is silent from now on: nothing is kept of what comes until `resume`."""
         if not self.paused:
             self._pauses.append(_Pause(self._came_to))
 
     def resume(self) -> None:
-        """What comes or is played from now on is kept again."""
+        """What comes from now on is kept again."""
         if self.paused:
             self._pauses[-1].end = self._came_to
 
@@ -338,7 +338,7 @@ class Aligner:
             low = max(0, pause.begin - begins)
             high = count if pause.end is None else min(count, pause.end - begins)
             if low < high:
-                left[low:high] = right[low:high] = SILENCE * (high - low)
+                left[low:high] = SILENCE * (high - low)
         while self._pauses and (end := self._pauses[0].end) is not None and end <= self._base:
             self._pauses.popleft()
         dropped = count if self._keep_from is None else min(count, max(0, self._keep_from - begins))

@@ -120,11 +120,11 @@ class Recorder:
                 self._writer.drop(partial(self._folder.erase, [self._call_sid]))
 
     def pause(self) -> None:
-        """Keep silence of both sides from now on, as while a secret is said or keyed in."""
+        """Keep silence of the caller from now on, as while a secret is said or keyed in."""
         self._aligner.pause()
 
     def resume(self) -> None:
-        """Keep what is to be heard again."""
+        """Keep what the caller says again."""
         self._aligner.resume()
 
     def _open(self) -> RecordingFile:

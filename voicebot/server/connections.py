@@ -74,7 +74,7 @@ class Entrance(asyncio.Protocol):
         if self._stay is None:
             self._transport.abort()
         else:
-            self._due = self._loop.time() + _spread(FIRST_REQUEST_S)
+            self._due = self._loop.time() + spread(FIRST_REQUEST_S)
             self._limit = self._loop.call_at(self._due, self._too_late)
 
     def data_received(self, data: bytes) -> None:
@@ -192,7 +192,7 @@ class Connection(web.RequestHandler):
 
     def _within(self, limit_s: float, reason: Reason) -> None:
         self._unlimited()
-        self._limit = self._time_of.call_later(_spread(limit_s), self._too_late, reason)
+        self._limit = self._time_of.call_later(spread(limit_s), self._too_late, reason)
 
     def _unlimited(self) -> None:
         if self._limit is not None:
@@ -287,7 +287,8 @@ def upgraded(request: web.Request) -> None:
         request.protocol.upgraded()
 
 
-def _spread(limit_s: float) -> float:
+def spread(limit_s: float) -> float:
+    """A limit of one connection, up to a quarter shorter by chance."""
     return limit_s * (1 - SPREAD * random.random())
 
 

@@ -37,7 +37,7 @@ from voicebot.telephony.signatures import SignatureChecker
 from voicebot.telephony.socket import Upgraded, upgrade
 from voicebot.telephony.turns import Conversions
 
-from .connections import client_of, upgraded, vouch
+from .connections import client_of, spread, upgraded, vouch
 from .gatekeeper import Reason
 from .instance import name_of
 from .lifecycle import CLAIM_LIMIT_S, ENDED_BADLY, MOST_ATTEMPTS, Calls, Obstacle
@@ -458,7 +458,7 @@ class TwilioRoutes:
         form: Mapping[str, object] = {}
         if signature and request.content_type == _FORM:
             try:
-                async with asyncio.timeout(BODY_LIMIT_S):
+                async with asyncio.timeout(spread(BODY_LIMIT_S)):
                     form = await request.post()
             except TimeoutError as exc:
                 raise web.HTTPRequestTimeout(text="the body did not come in time") from exc
