@@ -60,3 +60,17 @@ async def test_who_hears_may_bring_more() -> None:
     for _ in range(4):
         await asyncio.sleep(0)
     assert heard == alone(*FRAMES[:3])
+
+
+async def test_defect_of_one_line_is_told_and_costs_no_other() -> None:
+    conversions, heard, told = Conversions(), list[bytes](), list[object]()
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: told.append(context["exception"]))
+    defect = RuntimeError("the ear is broken")
+
+    def broken(converted: bytes) -> None:
+        raise defect
+
+    conversions.add(Upsampler(), FRAMES[0], broken)
+    conversions.add(Upsampler(), FRAMES[1], heard.append)
+    await asyncio.sleep(0)
+    assert (told, heard) == ([defect], alone(FRAMES[1]))

@@ -32,4 +32,7 @@ class Conversions:
         work, self._work = self._work, []
         takers, self._takers = self._takers, []
         for take, converted in zip(takers, upsample(work), strict=True):
-            take(converted)
+            try:
+                take(converted)
+            except Exception as exc:  # noqa: BLE001 - a defect of ours on one line; the others have their audio
+                self._loop.call_exception_handler({"message": "audio was not taken", "exception": exc})
