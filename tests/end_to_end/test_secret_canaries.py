@@ -39,6 +39,7 @@ from voicebot.sim.account import WEBHOOK_SECRET
 from voicebot.sim.brain import Calls, Says
 from voicebot.sim.clock import run_virtual, wall_clock
 from voicebot.sim.crm import CrmSink
+from voicebot.sim.line import LineFaults
 from voicebot.sim.listener import Listener
 from voicebot.sim.scenario import Exchange, Expected, Press, Say, Scenario
 from voicebot.sim.stage import Stage, stage
@@ -140,16 +141,16 @@ class _Everything(logging.Handler):
         self.lines.append(f"{self.format(record)} {record.__dict__}")
 
 
-async def play(codec: str, store: str | None, folder: Path) -> Seen:
+async def play(codec: str, store: str | None, folder: Path, scenario: Scenario = CALL, faults: LineFaults | None = None) -> Seen:
     settings: dict[str, object] = {"VOICEBOT_STORE": store or f"sqlite:///{folder}/data/calls.db"}
     settings["VOICEBOT_RECORD"] = "off" if store else "all"  # recordings lie beside an embedded store
-    brain = CALL.brain()
+    brain = scenario.brain()
     wall = wall_clock(VIRTUAL_START)
     async with CrmSink(WEBHOOK_SECRET, wall=wall) as bank, CrmSink(WEBHOOK_SECRET, wall=wall) as ledger:
         shelf = FlowShelf({"shop": load_flow("shop", flow_for(bank.url, ledger.url))})
         on_stage = stage(shelf, lambda: brain, default_flow="shop", codec=codec, settings=settings, receivers=True)
         async with on_stage as on:
-            result = await on.phone(CALL).call()
+            result = await on.phone(scenario, faults=faults).call()
             await on.crm.wait_for(1, 60)
             await bank.wait_for(2, 60)
             await ledger.wait_for(2, 60)
@@ -166,8 +167,8 @@ async def read(on: Stage, codec: str, call_sid: str, bank: CrmSink, ledger: CrmS
             await asyncio.sleep(0.1)
         journal, report = await store.journal(call_sid), await store.report(call_sid) or ""
         rows = await store.deliveries(50)
-    (session,) = on.model.sessions
-    sent = [one for one in session.transcript if one.sender == "client"]
+    sent = [one for session in on.model.sessions for one in session.transcript if one.sender == "client"]
+    turns = [turn for session in on.model.sessions for turn in session.user_turns]
     audio = [base64.b64decode(one.event["audio"]) for one in sent if one.event["type"] == "input_audio_buffer.append"]
     decode = g711.decode if codec == "pcmu" else partial(np.frombuffer, dtype="<i2")
     loud_ms = sum(len(one) / AudioFormat(codec).bytes_per_ms for one in audio if np.abs(decode(one)).max() > LOUD)
@@ -175,8 +176,8 @@ async def read(on: Stage, codec: str, call_sid: str, bank: CrmSink, ledger: CrmS
         log="",
         journal=tuple(journal),
         to_model=tuple(json.dumps(one.event) for one in sent),
-        turns=tuple(turn.text for turn in session.user_turns),
-        spoken_ms=sum(turn.end_ms - turn.start_ms for turn in session.user_turns),
+        turns=tuple(turn.text for turn in turns),
+        spoken_ms=sum(turn.end_ms - turn.start_ms for turn in turns),
         loud_ms=loud_ms,
         kept=bytes_in(folder),
         vault=vault,
@@ -195,8 +196,8 @@ def recorded(folder: Path, told: Mapping[str, Any] | None) -> tuple[str, ...] | 
     """What somebody hears who plays the recording, the caller's side before the other one."""
     if told is None:
         return None
-    (part,) = told["parts"]
-    audio = b"".join(RecordingFolder(folder, ()).play(part["id"]))
+    parts = list(dict.fromkeys(part["id"] for part in told["parts"]))
+    audio = b"".join(b"".join(RecordingFolder(folder, ()).play(part)) for part in parts)
     heard = []
     for side in (audio[::2], audio[1::2]):
         listener = Listener(8_000)
@@ -279,6 +280,21 @@ def test_caller_is_silent_in_the_recording_meanwhile(seen: Seen) -> None:
     if seen.recorded is not None:
         said = ("Good morning.", PROMPT, "Thank you. Is there anything else?", "Goodbye, Ada.")
         assert seen.recorded == ("Hello, this is Ada Lovelace.", ASIDE, *said)
+
+
+def test_secret_outlives_the_stream_in_which_it_was_entered(tmp_path: Path) -> None:
+    async def entered_ms() -> int:
+        whole = await play("pcm", None, tmp_path / "whole")
+        return next(one.at_ms for one in whole.journal if one.kind == "observation_recorded" and '"card"' in one.body)
+
+    back = (Says("Where were we? Is there anything else?"),)
+    first, *rest = CALL.exchanges
+    scenario = replace(CALL, exchanges=(replace(first, replies=(*first.replies, back)), *rest))
+    lost = LineFaults(drop_socket_at_ms=run_virtual(entered_ms()) + 1_000)
+    seen = run_virtual(play("pcm", None, tmp_path / "lost", scenario, lost))
+    assert [one.kind for one in seen.journal].count("caller_connected") == 2
+    test_declared_receivers_get_it(seen)
+    test_card_is_nowhere_else(seen)
 
 
 def test_vault_is_empty_when_all_is_delivered(seen: Seen) -> None:
