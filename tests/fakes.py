@@ -189,6 +189,10 @@ class FakeCore:
         self.on_connect: list[Effect] = []
         self.due: float | None = None
         self.on_due: Callable[[float], list[Effect]] = lambda now: []
+        self.hushed = self.listens_closely = False
+
+    def audible(self, payload: bytes) -> bytes:
+        return bytes(len(payload)) if self.hushed else payload
 
     @property
     def hears(self) -> bool:

@@ -373,6 +373,27 @@ async def test_audio_goes_straight_to_the_model() -> None:
 
 
 @virtual
+async def test_silence_goes_to_the_model_while_a_secret_is_entered() -> None:
+    call = await Call().connected()
+    call.fake.hushed = True
+    call.leg.say(b"1234")
+    call.fake.hushed = False
+    call.leg.say(b"5")
+    assert call.model.sent == [AppendAudio(bytes(4)), AppendAudio(b"5")]
+    await call.hung_up()
+
+
+@virtual
+async def test_audio_is_heeded_by_who_listens_closely() -> None:
+    call = await Call().connected()
+    call.fake.listens_closely = True
+    call.leg.say(b"1")
+    await settle()
+    assert [event.payload for _, event in call.fake.seen if isinstance(event, CallerAudio)] == [b"1"]
+    await call.hung_up()
+
+
+@virtual
 async def test_audio_waits_behind_what_is_being_done() -> None:
     call = await Call().connected()
     call.fake.answers[CallerAudio] = lambda event: [AppendAudio(event.payload)]  # type: ignore[union-attr]

@@ -141,7 +141,9 @@ class _Everything(logging.Handler):
         self.lines.append(f"{self.format(record)} {record.__dict__}")
 
 
-async def play(codec: str, store: str | None, folder: Path, scenario: Scenario = CALL, faults: LineFaults | None = None) -> Seen:
+async def play(
+    codec: str, store: str | None, folder: Path, scenario: Scenario = CALL, faults: LineFaults | None = None
+) -> Seen:
     settings: dict[str, object] = {"VOICEBOT_STORE": store or f"sqlite:///{folder}/data/calls.db"}
     settings["VOICEBOT_RECORD"] = "off" if store else "all"  # recordings lie beside an embedded store
     brain = scenario.brain()

@@ -208,7 +208,7 @@ async def test_instance_that_passed_the_caller_on_dies(tmp_path: Path) -> None:
                 made.instances[killed[0]].kill()
 
         caller = Caller([LeaveMessage(MESSAGE)])
-        async with asyncio.timeout(90):
+        async with asyncio.timeout(180):
             result = await made.phone(caller, dial=DialOutcome("busy", ring_s=4.0), on_event=kill).call()
             await made.crm.wait_for(1, 60)
         assert result.problems == ()
