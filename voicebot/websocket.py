@@ -74,7 +74,7 @@ class WebSocket(asyncio.Protocol):
         """Whether what is written may still arrive."""
         self.stalled_since: float | None = None
         """Since when the other side takes too little, by the loop's clock; None while it keeps up."""
-        self.on_stall: Callable[[], None] = lambda: None
+        self.on_stall: Callable[[], object] = _nothing
         self._gone: asyncio.Future[None] = self._loop.create_future()
         self._drained: asyncio.Future[None] | None = None
         self._closing: asyncio.TimerHandle | None = None  # the end of our patience with it
@@ -90,7 +90,7 @@ class WebSocket(asyncio.Protocol):
         self._take: Callable[[bytes], object] = self._hold
         self._messages: list[bytes] = []
         self._reader: asyncio.Future[None] | None = None  # of the task that waits for messages
-        self._over: Callable[[], object] = lambda: None
+        self._over: Callable[[], object] = _nothing
 
     # ---- reading
 
@@ -119,8 +119,9 @@ class WebSocket(asyncio.Protocol):
 
     def give_to(self, take: Callable[[bytes], object], over: Callable[[], object]) -> None:
         """From now on have each message given to `take` in the step in which it comes, and `over` called at the end."""
-        self._take, self._over = take, over
         messages, self._messages = self._messages, []
+        if not self._gone.done():
+            self._take, self._over = take, over
         for message in messages:
             take(message)
         if len(messages) > MAX_WAITING:
@@ -230,7 +231,9 @@ class WebSocket(asyncio.Protocol):
         self._gone.set_result(None)
         self._wake()
         self._let_drain()
-        self._over()
+        over = self._over
+        self._take = self._over = self.on_stall = _nothing  # who hears us holds us: both are free at once
+        over()
 
     def pause_writing(self) -> None:
         self.stalled_since = self._loop.time()
@@ -321,3 +324,7 @@ class WebSocket(asyncio.Protocol):
         if self._drained is not None:
             self._drained.set_result(None)
             self._drained = None
+
+
+def _nothing(*message: bytes) -> None:
+    """Nobody is to be told."""

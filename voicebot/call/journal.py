@@ -52,7 +52,7 @@ class CallJournal:
         stored: Callable[[StoredEntry], None] | None = None,
         attempt: int = 1,
         past: Past | None = None,
-        last_words: Callable[[], Entry | None] = lambda: None,
+        last_words: Callable[[], Entry | None] | None = None,
     ) -> None:
         """
         Args:
@@ -66,7 +66,6 @@ class CallJournal:
         self.unwritten: list[StoredEntry] = []
         self._call_sid, self._store, self._wall, self._told, self._attempt = call_sid, store, wall, told, attempt
         self._stored, self._last_words = stored, last_words
-        self._line_over = False
         self._time = asyncio.get_running_loop().time
         self._began = self._time() - (past.at_ms / 1000 if past else 0.0)
         self._sequence = past.sequence if past else 0
@@ -78,9 +77,9 @@ class CallJournal:
             if not isinstance(effect, Journal):
                 stamped.append(effect)
                 continue
-            if not self._line_over and isinstance(effect.entry, _LINE_OVER):
-                self._line_over = True
-                if (words := self._last_words()) is not None:
+            if self._last_words is not None and isinstance(effect.entry, _LINE_OVER):
+                words, self._last_words = self._last_words(), None
+                if words is not None:
                     stamped.append(Line(self.entry(words), effect.durable))
             stamped.append(Line(self.entry(effect.entry), effect.durable))
         return stamped

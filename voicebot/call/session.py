@@ -111,8 +111,8 @@ class CallSession:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0  # asked of us, as uvloop's handles of what is due at once have no `when()`
         self._timer_due = asyncio.Event()
-        self._wishes = Wishes(self._timer_due.set)
-        self._messages = Messages(core.engine.context, send, lambda sent: self._wishes.add(MessageTold(sent)))
+        self._wishes = wishes = Wishes(self._timer_due.set)
+        self._messages = Messages(core.engine.context, send, lambda sent: wishes.add(MessageTold(sent)))
         self.handlers: CallHandlers | None = None
         if handlers:
             self.handlers = CallHandlers(handlers, call_sid=call_sid, engine=core.engine, wish=self._wishes.add)
@@ -174,6 +174,7 @@ class CallSession:
             self._over.set()
             if self.recording is not None:
                 await self.recording.end(over=False)  # if it has not ended, it may go on elsewhere
+                self.recording.give_notes_to(_nobody)
             if self._reached is not None:
                 await self._reached.close()
 
@@ -560,6 +561,10 @@ class CallSession:
             send_sms=self._messages.send,
         )
         await self._take([*self._wishes.take(), finished])
+
+
+def _nobody(entry: Entry) -> None:
+    """The journal is closed."""
 
 
 def _both(

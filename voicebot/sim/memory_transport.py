@@ -211,6 +211,7 @@ class MemoryTransport(asyncio.Transport):
             if self._protocol is not None:
                 self._protocol.connection_lost(error)
         finally:
+            self._protocol = None  # as asyncio's own does: what the two ends hold of each other keeps nobody else
             if self._on_lost is not None:
                 self._on_lost(self)
 

@@ -256,7 +256,7 @@ class PhoneLeg:
     def _leave(self, reason: Literal["hangup", "lost"]) -> None:
         if self._left is None:
             self._watch.cancel()
-            self._left = CallerLeft(reason)
+            self._left, self._hear = CallerLeft(reason), _nobody_hears
             self._tell(self._left)
 
     def _count_malformed(self, text: bytes, problem: MediaStreamError) -> None:
