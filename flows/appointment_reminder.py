@@ -32,6 +32,7 @@ from voicebot.flow import (
 )
 
 FIRST_YEAR, LAST_YEAR = 1900, 2026
+NOT_READ = "Sunday"  # the diary is pretended; of this day, it never answers
 
 # ---- what a call finds out -----------------------------------------------------------------------------------------
 
@@ -62,6 +63,8 @@ class Reply(Observations):
 @tool
 async def confirm(context: ToolContext, patient: str, appointment: str) -> str:
     """Confirm the appointment in our diary, and send a text message about it."""
+    if NOT_READ in appointment:
+        raise ConnectionError("the diary does not answer")
     await context.send_sms(f"Doctor Moretti expects {patient}: {appointment}. To move it, call this number.")
     context.record(confirmed=True)
     return "it is confirmed, and a text message about it is on its way"
@@ -90,13 +93,13 @@ flow = Flow(
         Rule("no_recording", when="the caller does not want to be recorded", then=Say("Then nothing is recorded.")),
     ],
     limits=Limits(
-        duration="2m",
+        duration="90s",
         silence=[
             After("7s", AskAgain("Are you still there?")),
             After("14s", AskAgain("Take your time, I am still here.")),
             After("21s", To("unheard")),
         ],
-        phase=PhaseLimits(turns=8, then="desk"),
+        phase=PhaseLimits(turns=3, then="desk"),
     ),
     phases=[
         Phase(
@@ -114,7 +117,6 @@ Ask whether they come. They may press one if they do, and two for another day.""
             observations=[it.birth_year, it.insurance],
             commit=confirm.once(on_failure="desk", idempotent=True),
             transitions=[To("bye")],
-            limits=PhaseLimits(turns=4, then="desk"),
         ),
         Phase(
             "move",
@@ -129,7 +131,7 @@ Ask whether they come. They may press one if they do, and two for another day.""
             instructions="Ask whether the front desk shall call them back today.",
             observations=[it.call_back],
             transitions=[To("bye")],
-            limits=PhaseLimits(turns=2, then="bye"),
+            limits=PhaseLimits(turns=1, then="bye"),
         ),
         Phase(
             "unheard", instructions="Say that you cannot hear them, and that we call again. Say goodbye.", end=HangUp()

@@ -126,7 +126,8 @@ class Scenario:
     `caller_number` is `anonymous` for a withheld number. `analysis` is what the model makes of the call when it is over
     (see `concluded`), where the flow asks for that. `calls_out`: the flow calls, from `called_number`, its own, and
     `caller_number` is rung. `transfer` has what becomes of whom the phone line rings for the caller, by the name of the
-    target (or its number), one after the other. `place` is the `file:line` where it was written.
+    target (or its number), one after the other. `variations=False`: its course hangs on when things happen, so that it
+    is played over the whole path alone. `place` is the `file:line` where it was written.
     """
 
     name: str
@@ -139,6 +140,7 @@ class Scenario:
     analysis: Calls | None = None
     calls_out: CallOut | None = None
     transfer: Mapping[str, Sequence[Rung]] = field(default_factory=dict)
+    variations: bool = True
     place: str = field(default="", compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -147,8 +149,8 @@ class Scenario:
 
     @property
     def needs_whole_call(self) -> bool:
-        """Whether there is more of it on the telephone than a table has: another leg, or nobody who talks."""
-        return bool(self.transfer) or not self.talks
+        """Whether a table cannot play it: there is another leg on the telephone, nobody who talks, or one course."""
+        return bool(self.transfer) or not (self.talks and self.variations)
 
     @property
     def talks(self) -> bool:

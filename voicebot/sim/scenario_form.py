@@ -342,6 +342,9 @@ class Script(Form):
             BeforeValidator(_result, json_schema_input_type=RungForm | Result | list[RungForm | Result]),
         ],
     ] = Field({}, description="What becomes of whom the phone line rings for the caller, by the target's name.")
+    variations: bool = Field(
+        True, description="False: the course hangs on when things happen, so play it over the whole path alone."
+    )
     script: (
         Annotated[
             list[Annotated[Entry, BeforeValidator(_deed, json_schema_input_type=Entry | Deed)]], Field(min_length=1)

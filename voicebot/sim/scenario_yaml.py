@@ -59,6 +59,7 @@ def _scenario(script: Script, path: Path, tree: YamlTree, number: int) -> Scenar
         analysis=_analysis(script.analysis),
         calls_out=None if script.calls_out is None else script.calls_out.call(),
         transfer={name: tuple(one.rung() for one in rung) for name, rung in script.transfer.items()},
+        variations=script.variations,
         place=f"{path}:{tree.line((number,))}",
     )
 
