@@ -1,4 +1,4 @@
-"""The three flows, from the dialling to the report, on the twin's virtual clock."""
+"""The shipped flows, from the dialling to the report, on the twin's virtual clock."""
 
 from __future__ import annotations
 
@@ -66,7 +66,8 @@ def test_flow_reaches_its_goal(rehearsal: Rehearsal) -> None:
 
 
 def test_table_decides_as_the_whole_path(rehearsal: Rehearsal, shelf: FlowShelf) -> None:
-    assert_table_agrees(rehearsal, shelf)
+    if not rehearsal.scenario.needs_whole_call:
+        assert_table_agrees(rehearsal, shelf)
 
 
 @pytest.mark.parametrize("scenario", SHOWCASES, ids=names)

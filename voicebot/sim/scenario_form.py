@@ -322,6 +322,8 @@ class OutForm(Form):
 class Script(Form):
     """One call, from the dialling to the report."""
 
+    model_config = ConfigDict(json_schema_extra={"anyOf": [{"required": ["script"]}, {"required": ["calls_out"]}]})
+
     name: Line = Field(description="A short name, alone among the flow's.")
     title: OneLine = Field("", description="Who calls, and what happens.")
     flow: str | None = Field(None, description="The flow that answers; by default the one named like this file.")
