@@ -293,7 +293,9 @@ def test(
         int, typer.Option(help="How often each scenario is played in words, with other delays and orders.", min=0)
     ] = 20,
     seed: Annotated[int | None, typer.Option(help="Play this one variation again, and nothing else.", min=0)] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="The variations only, without audio and sockets.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="The variations only, without audio and sockets, where there are any.")
+    ] = False,
     junit: Annotated[Path | None, typer.Option(help="Write the outcomes there as JUnit XML.")] = None,
     folder: FolderOption = None,
 ) -> None:

@@ -1,4 +1,4 @@
-"""The three flows, from the dialling to the report, on the twin's virtual clock."""
+"""The shipped flows, from the dialling to the report, on the twin's virtual clock."""
 
 from __future__ import annotations
 
@@ -66,7 +66,8 @@ def test_flow_reaches_its_goal(rehearsal: Rehearsal) -> None:
 
 
 def test_table_decides_as_the_whole_path(rehearsal: Rehearsal, shelf: FlowShelf) -> None:
-    assert_table_agrees(rehearsal, shelf)
+    if not rehearsal.scenario.needs_whole_call:
+        assert_table_agrees(rehearsal, shelf)
 
 
 @pytest.mark.parametrize("scenario", SHOWCASES, ids=names)
@@ -78,7 +79,7 @@ def test_flow_reaches_its_goal_without_conversion(scenario: Scenario, shelf: Flo
 
 def assert_as_it_should_be(rehearsal: Rehearsal) -> None:
     assert rehearsal.problems == ()
-    assert rehearsal.understood == len(rehearsal.result.caller_said)
+    assert rehearsal.understood == len(rehearsal.result.caller_said) or not rehearsal.scenario.talks
     assert not any(said.damaged for said in rehearsal.result.bot_said)
     assert rehearsal.result.statistics.underruns == ()
 
@@ -91,8 +92,11 @@ def assert_table_agrees(rehearsal: Rehearsal, shelf: FlowShelf) -> None:
     assert [(said.text, said.complete) for said in read.heard if said.complete] == [
         (said.text, said.complete) for said in rehearsal.result.bot_said if said.complete
     ]
-    turns = len(read.said)
-    assert read.duration_s == pytest.approx(rehearsal.result.duration_ms / 1000, abs=0.5 + 0.15 * turns)
+    turns, ours = len(read.said), rehearsal.scenario.calls_out
+    rang_s = ours.rings_ms / 1000 if ours is not None else 0.0
+    rendered = len(rehearsal.scenario.expected.statements)  # exact words may have to be rendered first
+    near_s = 0.5 + 0.15 * turns + 0.6 * rendered
+    assert read.duration_s + rang_s == pytest.approx(rehearsal.result.duration_ms / 1000, abs=near_s)
 
 
 def decisions(journal: Sequence[StoredEntry]) -> list[tuple[str, dict[str, object]]]:

@@ -124,6 +124,10 @@ def test_more_transcripts_never_take_a_quote_away() -> None:
     assert support("a margherita", [*said, "No.", "Something else entirely."]) >= support("a margherita", said)
 
 
+def test_word_for_word_in_the_last_turn_is_enough() -> None:
+    assert support("Yes, please do.", ["Yes, hello?", "Yes, please do."]) == 1.0
+
+
 def test_order_counts() -> None:
     assert not bears_out(support("eight people at two", ["two people at eight"]))
 

@@ -1,4 +1,4 @@
-"""The three flows as they ship: clean, portable, with functions that answer sensibly and rehearsals that hold.
+"""The flows as they ship: clean, portable, with functions that answer sensibly and rehearsals that hold.
 
 The rehearsals are played at the table; tests/end_to_end plays them over the whole path.
 """
@@ -31,8 +31,10 @@ from voicebot.sim.speech import speech_ms
 from voicebot.sim.table import TableRead, table_read
 
 FLOWS = Path(__file__).parents[2] / "flows"
-NAMES = ("restaurant_ordering", "language_assessment", "financial_advisor")
-SCENARIOS = load_scenarios(FLOWS / "scenarios", NAMES)
+NAMES = ("restaurant_ordering", "language_assessment", "financial_advisor")  # of long conversations
+EVERY = (*NAMES, "appointment_reminder")
+SCENARIOS = [one for one in load_scenarios(FLOWS / "scenarios", EVERY) if not one.needs_whole_call]
+TALKS = [number for number, one in enumerate(SCENARIOS) if one.flow in NAMES]  # their callers and models speak alone
 SHOWCASES = [load_scenarios(FLOWS / "scenarios" / f"{name}.py")[0] for name in NAMES]
 
 REFUSALS = {
@@ -60,25 +62,25 @@ def scenario_id(scenario: Scenario) -> str:
 # ---- the flows -------------------------------------------------------------------------------------------------------
 
 
-def test_folder_holds_three_flows() -> None:
+def test_folder_holds_these_flows() -> None:
     shelf = load_folder(FLOWS)
-    assert (set(shelf.flows), shelf.problems) == (set(NAMES), ())
+    assert (set(shelf.flows), shelf.problems) == (set(EVERY), ())
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", EVERY)
 def test_flow_is_lint_clean(name: str) -> None:
     assert [str(finding) for finding in check(shipped(name).flow)] == []
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", EVERY)
 def test_flow_survives_its_json_form(name: str) -> None:
     loaded = shipped(name)
     assert flow_to_json(from_json(loaded)) == loaded.document
 
 
 def test_every_flow_has_its_own_number() -> None:
-    numbers = [number for name in NAMES for number in shipped(name).flow.numbers]
-    assert len(numbers) == len(set(numbers)) == len(NAMES)
+    numbers = [number for name in EVERY for number in shipped(name).flow.numbers]
+    assert len(numbers) == len(set(numbers)) == len(EVERY)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -112,6 +114,7 @@ def played(number: int, form: str = "python") -> TableRead:
 
 
 ALL = pytest.mark.parametrize("number", range(len(SCENARIOS)), ids=[scenario_id(one) for one in SCENARIOS])
+TALKING = pytest.mark.parametrize("number", TALKS, ids=[scenario_id(SCENARIOS[number]) for number in TALKS])
 
 
 @pytest.mark.parametrize("form", ["python", "json"])
@@ -149,7 +152,7 @@ def quotes_of(arguments: object) -> Iterator[str]:
             yield from [value] if name == "quote" else quotes_of(value)
 
 
-@ALL
+@TALKING
 def test_rehearsed_model_answers_every_turn_once(number: int) -> None:
     for exchange in SCENARIOS[number].exchanges:
         if exchange.replies:
@@ -385,6 +388,34 @@ def test_taken_hour_is_refused_with_the_next_free_ones() -> None:
     friday = observed("financial_advisor", "meeting", {"day": "2027-01-15", "at": "10:00", "how": "video"})
     with pytest.raises(ValueError, match=r"next are Monday 18 January"):
         function("financial_advisor", "in_diary")(friday)
+
+
+# ---- the practice's functions ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("year", [1900, 1985])
+def test_year_of_birth_is_taken(year: int) -> None:
+    assert function("appointment_reminder", "a_year_of_birth")(year) is None
+
+
+@pytest.mark.parametrize("year", [1791, 2985])
+def test_year_in_which_no_patient_was_born_is_refused(year: int) -> None:
+    with pytest.raises(ValueError, match="year of birth once more"):
+        function("appointment_reminder", "a_year_of_birth")(year)
+
+
+@pytest.mark.parametrize("ability", ["secret", "on_voicemail", "record", "targets", "keys", "hums"])
+def test_reminder_uses_a_whole_telephone(ability: str) -> None:
+    flow = shipped("appointment_reminder").flow
+    uses = {
+        "secret": flow.secrets == {"insurance"},
+        "on_voicemail": flow.message is not None,
+        "record": flow.record is not None and bool(flow.record.refusal),
+        "targets": all(target.no_answer for target in flow.targets.values()),
+        "keys": any(phase.keys for phase in flow.phases),
+        "hums": flow.patience.hums and flow.opening is not None and not flow.opening.interruptible,
+    }
+    assert uses[ability]
 
 
 # ---- the page about flows --------------------------------------------------------------------------------------------

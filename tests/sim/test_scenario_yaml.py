@@ -9,14 +9,18 @@ from typing import get_args
 import jsonschema
 import pytest
 
+from tests.end_to_end.reception import shelf
+from voicebot.delivery.report import report_schema
 from voicebot.engine.entries import EvidenceState
 from voicebot.errors import ScenarioError
 from voicebot.flow.loader import load_folder
 from voicebot.sim.brain import Calls, Output, Says
 from voicebot.sim.caller import HangUp, Hear, Interrupt, LeaveMessage, Listen, Press, Say, Step, Wait
 from voicebot.sim.clock import run_virtual
+from voicebot.sim.matchers import AtLeast, Something
+from voicebot.sim.parties import CallOut, Rung
 from voicebot.sim.scenario import Exchange, Expected, Scenario, concluded, confirmed, declined, judged_as, noted, rule
-from voicebot.sim.scenario_form import Entry, Expect, LookBack, Script, State, scenario_schema
+from voicebot.sim.scenario_form import REPORT_FIELDS, Entry, Expect, LookBack, Script, State, scenario_schema
 from voicebot.sim.scenario_yaml import read_yaml
 from voicebot.sim.stage import rehearse
 from voicebot.sim.yaml_tree import read_tree
@@ -230,6 +234,46 @@ def test_numbers_and_flow_have_defaults(tmp_path: Path) -> None:
     assert [one.place for one in (short, long)] == [f"{tmp_path / 'harbour.yaml'}:{line}" for line in (1, 4)]
 
 
+WHOLE_TELEPHONE = """
+- name: a
+  calls_out: {variables: {day: 2027-07-03}, rings_ms: 500}
+  transfer:
+    desk: [busy, no answer, {rings_ms: 800, talks_ms: 4000, hears: A call from 1.}]
+    "+15550199": failed
+  script: [listen]
+  expect:
+    report:
+      duration_s: {$at_least: 3}
+      transfer: {result: completed, at: $any, quote: null}
+- {name: b, calls_out: {meets: machine, greeting: Nobody is here., tone: false}}
+- {name: c, calls_out: busy}
+- {name: d, variations: false, script: [listen]}
+"""
+
+
+def test_whole_telephone_is_read(tmp_path: Path) -> None:
+    talks, machine, busy, fixed = read(tmp_path, WHOLE_TELEPHONE)
+    assert talks.calls_out == CallOut(variables={"day": "2027-07-03"}, rings_ms=500)
+    assert talks.transfer == {
+        "desk": (Rung("busy"), Rung("no answer"), Rung(rings_ms=800, talks_ms=4000, hears="A call from 1.")),
+        "+15550199": (Rung("failed"),),
+    }
+    assert talks.expected.report == {
+        "duration_s": AtLeast(3),
+        "transfer": {"result": "completed", "at": Something(), "quote": None},
+    }
+    assert machine.calls_out == CallOut("machine", greeting="Nobody is here.", tone=False)
+    assert (busy.calls_out, busy.exchanges) == (CallOut("busy"), ())
+    assert [one.needs_whole_call for one in (talks, machine, busy, fixed)] == [True] * 4
+    assert [one.talks for one in (talks, machine, busy, fixed)] == [True, False, False, True]
+    assert not read(tmp_path, "- {name: e, calls_out: person, script: [listen]}")[0].needs_whole_call
+
+
+def test_report_fields_are_those_of_a_report() -> None:
+    schema = report_schema("visit", shelf.get("visit").flow)
+    assert set(REPORT_FIELDS) == set(schema["properties"]["data"]["properties"])
+
+
 # ---- mistakes -------------------------------------------------------------------------------------------------------
 
 MISTAKES = [
@@ -242,7 +286,8 @@ MISTAKES = [
     ("- name: a\n  scirpt: []\n  script: [listen]", "2: there is no 'scirpt' here (did you mean 'script'?)"),
     (
         "- name: a\n  zzz: 1\n  script: [listen]",
-        "2: there is no 'zzz' here (there are: name, title, flow, from, to, script, analysis, expect)",
+        "2: there is no 'zzz' here (there are: name, title, flow, from, to, calls_out, transfer, variations, script, "
+        "analysis, expect)",
     ),
     (script("listen") + "  expect:\n    phase: [a]", "5: there is no 'phase' here (did you mean 'phases'?)"),
     (script("listen") + "  expect:\n    silences: -1", "5: 'silences': input should be greater than or equal to 0"),
@@ -297,6 +342,44 @@ MISTAKES = [
     (
         script("hang up") + "  analysis: {summary: x, quotes: {a: so}}",
         "4: quotes speaks of 'a', and nothing else here does (add it to `means`)",
+    ),
+    (
+        "- name: a\n  calls_out: machine\n  script: [listen]",
+        "3: nobody follows a script where a call meets 'machine' (",
+    ),
+    ("- name: a\n  calls_out: person", "1: 'script' is missing (add it)"),
+    ("- name: a\n  calls_out: engaged", "2: 'meets': input should be 'person', 'machine', 'busy', 'no answer' or 'f"),
+    (
+        "- name: a\n  calls_out: {meets: busy, greeting: Hi}",
+        "2: greeting is about a machine, and the call meets 'busy' (",
+    ),
+    ("- name: a\n  calls_out:\n    variable: {}", "3: there is no 'variable' here (did you mean 'variables'?)"),
+    ("- name: a\n  calls_out: busy\n  transfer: {desk: busy}", "3: nobody is put through where a call meets 'busy' ("),
+    (
+        script("listen") + "  transfer: {desk: [busy, engaged]}",
+        "4: 'result': input should be 'answered', 'busy', 'no a",
+    ),
+    (
+        script("listen") + "  transfer:\n    desk: {result: busy, talks_ms: 5}",
+        "5: talks_ms needs somebody who answers, and ",
+    ),
+    (
+        script("listen") + "  transfer: {desk: {result: no answer, rings_ms: 5}}",
+        "4: a phone that nobody answers rings to t",
+    ),
+    (script("listen") + "  transfer: {desk: {talk_ms: 5}}", "4: there is no 'talk_ms' here (did you mean 'talks_ms'?)"),
+    (script("listen") + "  transfer: {desk: []}", "4: 'desk' is empty (fill it, or leave it out)"),
+    (
+        script("listen") + "  expect:\n    report:\n      transfr: {}",
+        "6: a report has no 'transfr' (did you mean 'transfer'?)",
+    ),
+    (
+        script("listen") + "  expect:\n    report:\n      transfer:\n        talk_s: {$atleast: 3}",
+        "7: '$atleast' is no matcher (there are: $any, $at_least, $at_most, $one_of, $holds)",
+    ),
+    (
+        script("listen") + "  expect:\n    report:\n      duration_s: {$at_least: ten}",
+        "6: '$at_least' has nothing to compare with (give it a number)",
     ),
     (script("caller: Two things: a pizza"), "3: mapping values are not allowed here (put the text in quotes: "),
     (script("caller: Room #5"), "3: the text ends before its '#' (put it in quotation marks)"),

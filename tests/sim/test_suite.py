@@ -77,6 +77,21 @@ def test_plan_counts_its_calls(folder: Path, seeds: tuple[int, ...], quick: bool
     assert call_count(Plan(folder, ("visit",), seeds, quick)) == calls
 
 
+@pytest.mark.parametrize(("quick", "calls"), [(False, 2 + 2 + 2 + 1), (True, 1 + 1 + 1 + 1)])
+def test_call_that_no_table_has_is_played_whole_even_in_haste(tmp_path: Path, quick: bool, calls: int) -> None:
+    scenarios = tmp_path / "scenarios"
+    scenarios.mkdir()
+    talk = "script: [{caller: I am Ada., means: {name: Ada}, bot: Goodbye.}]"
+    (scenarios / "visit.yaml").write_text(
+        f"- {{name: a, {talk}}}\n- {{name: b, calls_out: person, {talk}}}\n- {{name: c, {talk}}}\n"
+        "- {name: d, calls_out: busy, expect: {ended_reason: busy, report: {direction: outbound}}}\n"
+    )
+    (tmp_path / "visit.py").write_text("from tests.end_to_end.reception import flow\n")
+    assert call_count(Plan(tmp_path, ("visit",), seeds=(1,), quick=quick)) == calls
+    [busy] = run_suite(Plan(tmp_path, ("visit:d",), seeds=(1, 2), quick=quick))
+    assert (busy.seed, busy.problems) == (None, ())
+
+
 def test_whole_path_comes_first_then_the_seeds(folder: Path) -> None:
     outcomes = list(run_suite(Plan(folder, ("visit",), seeds=tuple(range(1, 27))), parallel=2))
     assert [(one.scenario, one.seed) for one in outcomes] == [

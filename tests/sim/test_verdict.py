@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from tests.end_to_end.reception import GIVES_NAME, VISIT, gives_reason, shelf
-from voicebot.flow import Flow, HangUp, Observations, Phase, To, ask, it, tool
+from voicebot.flow import Flow, HangUp, LeaveMessage, Observations, Phase, To, ask, it, tool
 from voicebot.flow.loader import load_flow
 from voicebot.sim.brain import Says
 from voicebot.sim.caller import Hear, Interrupt, Press, Say, Wait
 from voicebot.sim.scenario import Exchange, Expected, Scenario
-from voicebot.sim.timeline import BotSaid
-from voicebot.sim.verdict import answered_lines, misheard, opening_of, report_problems
+from voicebot.sim.timeline import BotSaid, CallerSaid
+from voicebot.sim.verdict import answered_lines, misheard, misheard_by_machine, opening_of, report_problems
 
 OPENING = "Good morning, practice of Doctor Rossi."
 ASKS = "Hello Ada, what can I do for you today? Take your time, we have all morning."
@@ -167,3 +168,38 @@ def test_words_said_in_need_stand_in_no_script() -> None:
     heard = said(OPENING, need[0], ASKS, *need, announced, BYE)
     assert misheard(VISIT, shelf.get("visit"), heard, [announced]) == []
     assert misheard(VISIT, shelf.get("visit"), said(OPENING, ASKS, BYE, announced))
+
+
+# ---- an answering machine -------------------------------------------------------------------------------------------
+
+GREETED = [CallerSaid("Nobody is here.", 1_000, 3_000, complete=True), CallerSaid("\x07", 3_000, 3_500, complete=True)]
+LEAVES = load_flow("leaves", replace(shelf.get("visit").flow, on_voicemail=LeaveMessage("Please call us back.")))
+
+
+def recorded(text: str, start_ms: float, *, complete: bool = True) -> BotSaid:
+    return BotSaid(text, start_ms, start_ms + 1_200, complete)
+
+
+@pytest.mark.parametrize(
+    ("heard", "problems"),
+    [
+        ([recorded("Good morning, pra", 500, complete=False), recorded("Please call us back.", 3_600)], []),
+        ([recorded("Please call us back.", 2_900)], ["never recorded"]),
+        (
+            [recorded("Please call", 3_600, complete=False)],
+            ["never recorded", "'Please call', which nobody was to say"],
+        ),
+        ([recorded("Please call us back.", 3_600), recorded("Hello?", 5_000)], ["'Hello?', which nobody was to say"]),
+        ([], ["never recorded"]),
+    ],
+)
+def test_machine_has_the_message_and_nothing_else(heard: list[BotSaid], problems: list[str]) -> None:
+    found = misheard_by_machine(LEAVES, heard, GREETED)
+    assert len(found) == len(problems)
+    assert all(part in problem for part, problem in zip(problems, found, strict=True))
+
+
+def test_machine_hears_nothing_where_no_message_is_left() -> None:
+    assert misheard_by_machine(shelf.get("visit"), [recorded("Good morning", 500)], GREETED) == []
+    assert misheard_by_machine(shelf.get("visit"), [recorded("Hello?", 4_000)], GREETED) != []
+    assert misheard_by_machine(LEAVES, [], []) == []  # nobody answered

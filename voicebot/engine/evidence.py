@@ -35,7 +35,7 @@ from .spoken_words import ALSO_ANSWERS, ARTICLES, ASSENTS, CARRIER_WEIGHT, KINDS
 CONFIRMED = 0.65
 
 _QUOTE_CHARS, _TRANSCRIPT_CHARS = 500, 12_000  # what is longer is cut: so much is a quarter of an hour of speech
-_LATEST = 2  # turns, of which most quotes are, word for word
+_LATEST = (1, 2)  # turns, of which most quotes are, word for word; the last alone, as a "yes" may begin several
 _REACH = 5  # words over which a denial reaches
 _GAP = 4  # words before and behind what was found, where another number would have stood
 _CONTRADICTED, _NUMBER_MISSING = 0.35, 0.8
@@ -57,10 +57,11 @@ def support(quote: str, transcripts: Sequence[str]) -> float:
         transcripts: of the caller's turns, in order; the last 12,000 characters count.
     """
     wanted = _wanted(quote)
-    if len(transcripts) > _LATEST:
-        said = _said(transcripts[-_LATEST:])
-        if PAUSES.union(said).issuperset(wanted) and _score(wanted, said) == 1.0:
-            return 1.0
+    for latest in _LATEST:
+        if len(transcripts) > latest:
+            said = _said(transcripts[-latest:])
+            if PAUSES.union(said).issuperset(wanted) and _score(wanted, said) == 1.0:
+                return 1.0
     return _score(wanted, _said(transcripts))
 
 
@@ -71,7 +72,7 @@ def comparable(quote: str, transcripts: Sequence[str]) -> bool:
     one, of the turn in which the quote was given, is in another script or language than the quote, as when a recogniser
     takes the caller for a speaker of another language.
     """
-    if any(map(words_were_lost, transcripts[-_LATEST:])):
+    if any(map(words_were_lost, transcripts[-_LATEST[-1] :])):
         return False
     turns = ((transcript, _said([transcript])) for transcript in reversed(transcripts))
     last, said = next(((turn, said) for turn, said in turns if not PAUSES.issuperset(said)), ("", []))

@@ -423,7 +423,7 @@ class LeaveMessage:
 
 @dataclass(frozen=True, config=_CONFIG)
 class Flow:
-    """A whole conversation. See `flows/` for three of them.
+    """A whole conversation. See `flows/` for some of them.
 
     Attributes:
         goal: what the call is for, in one sentence.

@@ -16,11 +16,11 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from urllib.parse import urlsplit
 
+from voicebot.call.about import context_of
 from voicebot.call.brief import brief_of
 from voicebot.call.entries import Entry, LineClosed, PassedOn, PassingEnded, PassingStatus, kind_of, write_entry
 from voicebot.call.past import Past, read_past
 from voicebot.engine.entries import EndedReason, TransferBegan, TransferFailed
-from voicebot.engine.events import CallContext
 from voicebot.errors import CallTakenError, StoreError
 from voicebot.flow.loader import FlowShelf
 from voicebot.flow.model import Flow
@@ -165,7 +165,7 @@ class Passing:
         flow, way = self._flow(past), self._way(past, past.passings[number - 1].on)
         if not (isinstance(way, Transfer) and way.brief):
             return twiml.whisper("", "en")
-        context = CallContext(record.call_sid, record.caller, record.called, record.started)
+        context = context_of(record, past.opened.variables)
         return twiml.whisper(brief_of(flow, context, past), flow.languages[0])
 
     # ---- back into the conversation ---------------------------------------------------------------------------------

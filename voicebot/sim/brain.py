@@ -215,8 +215,9 @@ class ScriptedBrain:
     def unconsumed(self) -> list[str]:
         """One line for each part of the script that was never reached."""
         left = []
+        answered = max((number for number, turn in enumerate(self._turns, 1) if turn.replies), default=0)
         for number, (turn, used, heard) in enumerate(zip(self._turns, self._used, self._heard, strict=True), 1):
-            if turn.hears is not None and not heard:
+            if turn.hears is not None and not heard and number <= answered:  # nobody is asked about last words
                 left.append(f"turn {number}: never heard {turn.hears!r}")
             left += [f"turn {number}: reply {n + 1} not asked for" for n in range(used, len(turn.replies))]
         left += [f"aside {n + 1} not asked for" for n in range(self._asides_used, len(self._asides))]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from .caller import Act, Caller, Conversation, Moment, PutDown, Speak
+from .dial_outcome import Dials
 from .person import RATE_HZ, coded_voice
 from .recorder import BEEP
 
@@ -34,6 +35,7 @@ class Callee:
         behaviour: makes who answers.
         answered_by: what the carrier finds out, `detected_s` after the answer.
         voice: gives words as mu-law at 8 kHz.
+        dial: what becomes of whom the line rings for them; see `Phone`.
     """
 
     ringing: Ringing = "answered"
@@ -42,13 +44,15 @@ class Callee:
     answered_by: AnsweredBy = "human"
     detected_s: float = 2.5
     voice: Callable[[str], bytes] = coded_voice
+    dial: Dials = ()
 
 
-def machine(greeting: str = GREETING, *, tone: bool = True) -> Callee:
+def machine(greeting: str = GREETING, *, tone: bool = True, ring_s: float = 3.0) -> Callee:
     """An answering machine, which is recognised when its greeting is over: by its tone, or by silence."""
     greets_s = len(machine_voice(greeting)) / RATE_HZ
     ends_s = len(BEEP) / RATE_HZ + DETECTED_S if tone else SPEECH_END_S
     return Callee(
+        ring_s=ring_s,
         behaviour=lambda: Machine(greeting, tone=tone),
         answered_by="machine_end_beep" if tone else "machine_end_silence",
         detected_s=greets_s + ends_s,

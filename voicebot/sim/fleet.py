@@ -19,9 +19,10 @@ from .brain import Brain
 from .call_book import CallBook
 from .caller import Conversation
 from .crm import CrmSink
+from .dial_outcome import Dials
 from .instance import Instance, Worker
 from .line import LineFaults
-from .phone import DialOutcome, Phone
+from .phone import Phone
 from .realtime_quirks import Quirks, Timing
 from .realtime_server import API_KEY, RealtimeServer
 from .timeline import Event
@@ -54,7 +55,7 @@ class Fleet:
         to: str = "+15550100000",
         from_: str = "+15550123456",
         faults: LineFaults | None = None,
-        dial: DialOutcome | Sequence[DialOutcome] = (),
+        dial: Dials = (),
         on_event: Callable[[Event], None] | None = None,
     ) -> Phone:
         """A phone that will call one of them."""

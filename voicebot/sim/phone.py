@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import KW_ONLY, dataclass, field
 from datetime import UTC, datetime
-from typing import Literal
 
 import aiohttp
 
@@ -23,6 +23,7 @@ from .call_result import CallResult
 from .callee import Callee
 from .caller import Conversation, PressKey, PutDown
 from .carrier import Answer, CallForms, Carrier
+from .dial_outcome import DialOutcome, Dials
 from .line import Line, LineFaults, StreamIdentity
 from .open_stream import OpenStream
 from .person import RATE_HZ, Person, coded_voice
@@ -78,15 +79,6 @@ def _wall_now() -> datetime:
     return datetime.now(UTC)
 
 
-@dataclass(frozen=True, slots=True)
-class DialOutcome:
-    """What becomes of a `<Dial>`: `completed` talks for `talk_s` after ringing; `no-answer` rings to its time-out."""
-
-    status: Literal["completed", "busy", "no-answer", "failed"] = "completed"
-    ring_s: float = 2.0
-    talk_s: float = 10.0
-
-
 @dataclass(frozen=True)
 class Phone:
     """Places one call, or takes one.
@@ -99,7 +91,8 @@ class Phone:
         status_url: told when the call is over.
         fallback_url: asked when a document cannot be had or read.
         faults: what the line does otherwise than documented.
-        dial: what becomes of each `<Dial>`, one after the other; the last also of those that follow.
+        dial: what becomes of each `<Dial>`, one after the other; the last also of those that follow. Or that by whom it
+            rings, the number or SIP address as written; others answer.
         via: where public hosts are really reached; see `Carrier`.
         book: where the call stands while the account's REST API can reach it.
         limit_s: the carrier ends calls that are longer.
@@ -120,7 +113,7 @@ class Phone:
     status_url: str | None = None
     fallback_url: str | None = None
     faults: LineFaults = field(default_factory=LineFaults)
-    dial: DialOutcome | Sequence[DialOutcome] = field(default_factory=DialOutcome)
+    dial: Dials = field(default_factory=DialOutcome)
     via: Mapping[str, str] = field(default_factory=dict)
     call_sid: str = field(default_factory=lambda: f"CA{uuid.uuid4().hex}")
     book: CallBook | None = None
@@ -163,7 +156,7 @@ class _Call:
         self._hung_up = asyncio.Event()
         self._recalled = asyncio.Event()  # the caller has hung up, or the account has another wish
         self._wish: Fetch | Document | None = None
-        self._dials = 0
+        self._dials: Counter[str] = Counter()  # by whom they rang, where that makes a difference
         self._recorder: Recorder | None = None  # while the caller is recorded
         self._answered = False
         self._ended: CallEnded | None = None
@@ -378,7 +371,7 @@ class _Call:
         await self._pass((len(payload) / BYTES_PER_MS + 2 * FRAME_MS) / 1000)
 
     async def _dial(self, dial: Dial) -> dict[str, str]:
-        outcome = self._next_outcome()
+        outcome = self._next_outcome(dial)
         fields = {"DialCallSid": f"CA{uuid.uuid4().hex}", "DialCallStatus": outcome.status, "DialBridged": "false"}
         await self._pass(dial.timeout_s if outcome.status == "no-answer" else outcome.ring_s)
         if self._hung_up.is_set():
@@ -406,11 +399,15 @@ class _Call:
             self._log.tell(Whispered(self._now_ms(), words))
             await self._pass(len(speak(words, RATE_HZ, voice="bot")) / RATE_HZ)
 
-    def _next_outcome(self) -> DialOutcome:
-        outcomes = self._phone.dial
+    def _next_outcome(self, dial: Dial) -> DialOutcome:
+        outcomes, whom = self._phone.dial, ""
+        if isinstance(outcomes, Mapping):
+            whom = dial.targets[0]
+            outcomes = outcomes.get(whom, ())
         if isinstance(outcomes, DialOutcome):
             return outcomes
-        number, self._dials = self._dials, self._dials + 1
+        number = self._dials[whom]
+        self._dials[whom] += 1
         return outcomes[min(number, len(outcomes) - 1)] if outcomes else DialOutcome()
 
     async def _record(self, verb: Record) -> Order | None:

@@ -20,6 +20,8 @@ from voicebot.errors import ScenarioError
 
 from .brain import Calls, Output, ScriptedBrain, Turn
 from .caller import HangUp, Hear, Interrupt, LeaveMessage, Listen, Press, Say, Step, Wait
+from .matchers import AtLeast, AtMost, Holding, OneOf, Something
+from .parties import CallOut, Rung
 from .steady_brain import SteadyBrain
 
 SUFFIXES = (".py", ".yaml", ".yml")  # of files of scenarios
@@ -96,6 +98,8 @@ class Expected:
         filled_after: the fields that were filled when the call was over, in the order of the flow.
         passed_on: where the phone line took the caller, and what came of it:
             `("transfer: busy", "voicemail: recorded")`.
+        report: `data` of the report itself, field by field and as deep as is written, with matchers where a value is
+            only bounded: `{"transfer": {"result": "completed", "talk_s": AtLeast(5)}}`; see `matchers`.
     """
 
     phases: tuple[str, ...] | None = None
@@ -112,6 +116,7 @@ class Expected:
     summary: str | None = None
     filled_after: tuple[str, ...] | None = None
     passed_on: tuple[str, ...] | None = None
+    report: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -119,7 +124,10 @@ class Scenario:
     """One call, from the dialling to the report.
 
     `caller_number` is `anonymous` for a withheld number. `analysis` is what the model makes of the call when it is over
-    (see `concluded`), where the flow asks for that. `place` is the `file:line` where it was written.
+    (see `concluded`), where the flow asks for that. `calls_out`: the flow calls, from `called_number`, its own, and
+    `caller_number` is rung. `transfer` has what becomes of whom the phone line rings for the caller, by the name of the
+    target (or its number), one after the other. `variations=False`: its course hangs on when things happen, so that it
+    is played over the whole path alone. `place` is the `file:line` where it was written.
     """
 
     name: str
@@ -130,11 +138,24 @@ class Scenario:
     called_number: str = "+15550100000"
     title: str = ""
     analysis: Calls | None = None
+    calls_out: CallOut | None = None
+    transfer: Mapping[str, Sequence[Rung]] = field(default_factory=dict)
+    variations: bool = True
     place: str = field(default="", compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if not self.place:
             object.__setattr__(self, "place", _calling_place())
+
+    @property
+    def needs_whole_call(self) -> bool:
+        """Whether a table cannot play it: there is another leg on the telephone, nobody who talks, or one course."""
+        return bool(self.transfer) or not (self.talks and self.variations)
+
+    @property
+    def talks(self) -> bool:
+        """Whether a human being follows the script."""
+        return self.calls_out is None or self.calls_out.meets == "person"
 
     def steps(self) -> tuple[Step, ...]:
         """The caller's script; at its end the caller waits for the other side to hang up."""
@@ -245,16 +266,23 @@ def _refuse_twins(scenarios: Iterable[Scenario]) -> None:
 
 
 __all__ = [
+    "AtLeast",
+    "AtMost",
+    "CallOut",
     "Exchange",
     "Expected",
     "HangUp",
     "Hear",
+    "Holding",
     "Interrupt",
     "LeaveMessage",
     "Listen",
+    "OneOf",
     "Press",
+    "Rung",
     "Say",
     "Scenario",
+    "Something",
     "Wait",
     "concluded",
     "confirmed",

@@ -6,6 +6,7 @@ opens an exchange; what else it says, and the entries behind it without a caller
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import (
@@ -22,16 +23,29 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import PydanticCustomError, core_schema
 
 from .caller import TIMEOUT_MS
+from .matchers import UnreadableMatcherError, read_matchers
+from .parties import CallOut, Meets, Result, Rung
 from .scenario import Scenario
 from .yaml_tree import SAYS_NOTHING
 
 Deed = Literal["hang up", "hear", "listen"]
 State = Literal["provisional", "confirmed", "contradicted", "unverifiable"]  # of evidence, as reports name it
+REPORT_FIELDS = (
+    *("call_sid", "flow", "flow_version", "direction", "caller", "called", "started_at", "variables", "answered_at"),
+    *("answered_by", "ended_at", "duration_s", "ended_reason", "outcome", "progress", "observations"),
+    *("observation_status", "evidence", "analysis", "summary", "filled_after", "judgements", "rules", "phases"),
+    *("statements", "tools", "messages", "transfer", "passed_on", "transcript", "transcript_url", "response_ms"),
+    *("line", "recording", "tokens", "problems"),
+)
 
 
-def mistake(problem: str, mend: str, *, key: str = "") -> PydanticCustomError:
-    """An error whose context says what is wrong, how to mend it, and with which key, if it is one."""
-    return PydanticCustomError("script", "{problem}", {"problem": problem, "mend": mend, "key": key})
+def mistake(problem: str, mend: str, *, key: str = "", path: tuple[str | int, ...] = ()) -> PydanticCustomError:
+    """An error whose context says what is wrong, how to mend it, and with which key, if it is one.
+
+    `path` leads from the value that is being read to what is wrong inside of it.
+    """
+    within = (*path, key) if key else path
+    return PydanticCustomError("script", "{problem}", {"problem": problem, "mend": mend, "key": within})
 
 
 # ---- short ways of writing ------------------------------------------------------------------------------------------
@@ -47,6 +61,28 @@ def _listed(given: object) -> object:
 
 def _deed(given: object) -> object:
     return {"does": given} if isinstance(given, str) else given
+
+
+def _result(given: object) -> object:
+    """`busy`, and a list of what becomes of one call after the other."""
+    return [{"result": one} if isinstance(one, str) else one for one in (given if isinstance(given, list) else [given])]
+
+
+def _meets(given: object) -> object:
+    return {"meets": given} if isinstance(given, str) else given
+
+
+def _report(given: dict[str, JsonValue]) -> dict[str, object]:
+    """A part of the report, with its matchers read."""
+    for name in given:
+        if name not in REPORT_FIELDS and not name.startswith("$"):
+            near = get_close_matches(name, REPORT_FIELDS, 1)
+            mend = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(REPORT_FIELDS)}"
+            raise mistake(f"a report has no {name!r}", mend, key=name)
+    try:
+        return {name: read_matchers(value, (name,)) for name, value in given.items()}
+    except UnreadableMatcherError as exc:
+        raise mistake(exc.problem, exc.mend, path=exc.path) from exc
 
 
 def _digits(given: object) -> object:
@@ -101,6 +137,8 @@ _CallInput: TypeAlias = str | dict[str, dict[str, JsonValue] | str]
 FunctionCalls = Annotated[
     list[FunctionCall], BeforeValidator(_called, json_schema_input_type=_CallInput | list[_CallInput])
 ]
+
+ReportTree = Annotated[dict[str, JsonValue], AfterValidator(_report)]
 
 # ---- a file of scenarios --------------------------------------------------------------------------------------------
 
@@ -213,6 +251,11 @@ class Expect(Form):
     passed_on: list[str] | None = Field(
         None, description="Where the phone line took the caller, and what came of it, as in `transfer: busy`."
     )
+    report: ReportTree = Field(
+        {},
+        description="Fields of the report itself, as deep as they are written. Instead of a value: $any (something), "
+        "{$at_least: 3}, {$at_most: 9}, {$one_of: [a, b]}, {$holds: a part of a text, or an entry of a list}.",
+    )
 
 
 class LookBack(Form):
@@ -233,21 +276,100 @@ class LookBack(Form):
         return self
 
 
+class RungForm(Form):
+    """What becomes of somebody whom the phone line rings for the caller."""
+
+    result: Result = Field("answered", description="What the phone that is rung does.")
+    rings_ms: Milliseconds | None = Field(None, description="How long it rings before; with no answer, to the end.")
+    talks_ms: Milliseconds | None = Field(None, description="How long the two talk.")
+    hears: Line | None = Field(None, description="What whoever answers must be told, before the two are joined.")
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        for name in ("talks_ms", "hears"):
+            if getattr(self, name) is not None and self.result != "answered":
+                raise mistake(f"{name} needs somebody who answers, and the result is {self.result!r}", "leave it out")
+        if self.rings_ms is not None and self.result == "no answer":
+            raise mistake("a phone that nobody answers rings to the end", "leave out rings_ms")
+        return self
+
+    def rung(self) -> Rung:
+        given = {"rings_ms": self.rings_ms, "talks_ms": self.talks_ms}
+        return Rung(self.result, hears=self.hears, **{name: ms for name, ms in given.items() if ms is not None})
+
+
+class OutForm(Form):
+    """A call that the flow places."""
+
+    meets: Meets = Field("person", description="Who or what the call meets; a person follows the script.")
+    rings_ms: Milliseconds | None = Field(None, description="How long it rings before that.")
+    greeting: Line | None = Field(None, description="What the answering machine says.")
+    tone: bool = Field(True, description="Whether the machine gives a tone behind its greeting.")
+    variables: dict[str, str] = Field({}, description="What whoever placed the call knows of it.")
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        for name in ("greeting", "tone"):
+            if name in self.model_fields_set and self.meets != "machine":
+                raise mistake(f"{name} is about a machine, and the call meets {self.meets!r}", "leave it out")
+        return self
+
+    def call(self) -> CallOut:
+        rings = {} if self.rings_ms is None else {"rings_ms": self.rings_ms}
+        return CallOut(self.meets, self.variables, greeting=self.greeting, tone=self.tone, **rings)
+
+
 class Script(Form):
     """One call, from the dialling to the report."""
+
+    model_config = ConfigDict(json_schema_extra={"anyOf": [{"required": ["script"]}, {"required": ["calls_out"]}]})
 
     name: Line = Field(description="A short name, alone among the flow's.")
     title: OneLine = Field("", description="Who calls, and what happens.")
     flow: str | None = Field(None, description="The flow that answers; by default the one named like this file.")
-    from_: str = Field(Scenario.caller_number, alias="from", description="The caller's number, or anonymous.")
-    to: str = Field(Scenario.called_number, description="The number that is called (E.164).")
-    script: list[Annotated[Entry, BeforeValidator(_deed, json_schema_input_type=Entry | Deed)]] = Field(
-        min_length=1, description="What happens in the call, in order."
+    from_: str = Field(
+        Scenario.caller_number,
+        alias="from",
+        description="The caller's number, or anonymous; with calls_out, whom the flow calls.",
+    )
+    to: str = Field(Scenario.called_number, description="The number of ours that the call is with (E.164).")
+    calls_out: Annotated[OutForm, BeforeValidator(_meets, json_schema_input_type=OutForm | Meets)] | None = Field(
+        None, description="The flow calls, and is not called; what the call meets."
+    )
+    transfer: dict[
+        str,
+        Annotated[
+            list[RungForm],
+            Field(min_length=1),
+            BeforeValidator(_result, json_schema_input_type=RungForm | Result | list[RungForm | Result]),
+        ],
+    ] = Field({}, description="What becomes of whom the phone line rings for the caller, by the target's name.")
+    variations: bool = Field(
+        True, description="False: the course hangs on when things happen, so play it over the whole path alone."
+    )
+    script: (
+        Annotated[
+            list[Annotated[Entry, BeforeValidator(_deed, json_schema_input_type=Entry | Deed)]], Field(min_length=1)
+        ]
+        | None
+    ) = Field(
+        None, description="What happens in the call, in order. Only where a call of ours meets no person, nothing does."
     )
     analysis: LookBack | None = Field(
         None, description="What the model makes of the call when it is over, if the flow asks for that."
     )
     expect: Expect = Field(default_factory=Expect, description="What must come of it.")
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        met = self.calls_out.meets if self.calls_out is not None else "person"
+        if met == "person" and self.script is None:
+            raise mistake("'script' is missing", "add it")
+        if met != "person" and self.script is not None:
+            raise mistake(f"nobody follows a script where a call meets {met!r}", "leave it out", key="script")
+        if met != "person" and self.transfer:
+            raise mistake(f"nobody is put through where a call meets {met!r}", "leave it out", key="transfer")
+        return self
 
 
 SCRIPTS: TypeAdapter[list[Script]] = TypeAdapter(Annotated[list[Script], Field(min_length=1)])

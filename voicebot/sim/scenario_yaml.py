@@ -19,7 +19,7 @@ from voicebot.errors import ScenarioError
 from .brain import Calls, Output, Says
 from .caller import HangUp, Hear, Interrupt, LeaveMessage, Listen, Press, Say, Step, Wait
 from .scenario import Exchange, Expected, Scenario, concluded, confirmed, declined, judged_as, noted, rule
-from .scenario_form import SCRIPTS, Entry, Expect, Form, FunctionCall, LookBack, Script
+from .scenario_form import SCRIPTS, Entry, Expect, Form, FunctionCall, LookBack, OutForm, RungForm, Script
 from .yaml_tree import SAYS_NOTHING, Key, YamlProblem, YamlTree, read_tree
 
 
@@ -51,12 +51,15 @@ def _scenario(script: Script, path: Path, tree: YamlTree, number: int) -> Scenar
     return Scenario(
         script.name,
         script.flow or path.stem,
-        tuple(_exchanges(script.script, tree, number)),
+        tuple(_exchanges(script.script or (), tree, number)),
         _expected(script.expect),
         caller_number=script.from_,
         called_number=script.to,
         title=script.title,
         analysis=_analysis(script.analysis),
+        calls_out=None if script.calls_out is None else script.calls_out.call(),
+        transfer={name: tuple(one.rung() for one in rung) for name, rung in script.transfer.items()},
+        variations=script.variations,
         place=f"{path}:{tree.line((number,))}",
     )
 
@@ -77,6 +80,7 @@ def _expected(expect: Expect) -> Expected:
         summary=expect.summary,
         filled_after=None if expect.filled_after is None else tuple(expect.filled_after),
         passed_on=None if expect.passed_on is None else tuple(expect.passed_on),
+        report=expect.report,
     )
 
 
@@ -159,7 +163,13 @@ def _call(call: FunctionCall) -> Calls:
 
 # ---- what is wrong, and where ---------------------------------------------------------------------------------------
 
-_MODELS: Mapping[Key, type[Form]] = {"script": Entry, "expect": Expect, "analysis": LookBack}
+_MODELS: Mapping[Key, type[Form]] = {
+    "script": Entry,
+    "expect": Expect,
+    "analysis": LookBack,
+    "calls_out": OutForm,
+    "transfer": RungForm,
+}
 
 
 def _problem(tree: YamlTree, error: ErrorDetails) -> YamlProblem:
@@ -174,7 +184,7 @@ def _problem(tree: YamlTree, error: ErrorDetails) -> YamlProblem:
         case "missing":
             return YamlProblem(tree.line(at[:-1]), f"{key!r} is missing", "add it")
         case "script":
-            line = tree.key_line((*at, context["key"])) if context["key"] else tree.line(at)
+            line = tree.key_line((*at, *context["key"])) if context["key"] else tree.line(at)
             return YamlProblem(line, context["problem"], context["mend"])
         case "string_type" if given is None:
             return YamlProblem(tree.line(at), f"{key!r} says nothing", SAYS_NOTHING)

@@ -9,16 +9,19 @@ from __future__ import annotations
 import asyncio
 import json
 import tempfile
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
 from aiohttp import web
 
-from voicebot.flow.loader import FlowShelf
+from voicebot.errors import ScenarioError
+from voicebot.flow.loader import FlowShelf, LoadedFlow
+from voicebot.flow.model import Flow
 from voicebot.observe.tracing import Tracing
 from voicebot.server.app import create_app
 from voicebot.settings import read_settings
@@ -31,21 +34,26 @@ from .call_book import CallBook
 from .call_result import CallResult
 from .callee import Callee
 from .clock import VirtualLoop, wall_clock
+from .cooperative import CooperativeBrain
 from .crm import CrmAnswer, CrmSink, Received
+from .dial_outcome import Dials
 from .line import LineFaults
+from .parties import Rung
 from .person import coded_voice
-from .phone import DialOutcome, Phone
+from .phone import Phone
 from .realtime_quirks import Quirks, Timing
 from .realtime_server import API_KEY, RealtimeServer
 from .realtime_session import RealtimeSession
 from .scenario import Scenario
+from .second_legs import API_TOKEN, callee_of, dial_outcomes, place_call, rung_problems
 from .switchboard import Switchboard
 from .table_caller import PatientCaller
 from .timeline import VerbPlayed
 from .twilio_rest import TwilioRest
-from .verdict import VIRTUAL_START, misheard, report_problems
+from .verdict import VIRTUAL_START, misheard, misheard_by_machine, report_problems
 
 REPORT_LIMIT_S = 30.0
+PLACED_CALL_LIMIT_S = 7200.0
 OWN_NUMBERS = ("+15550100000",)
 _NOBODY: Mapping[str, Callee | Sequence[Callee]] = MappingProxyType({})
 _VIRTUAL_PORT = 8080
@@ -69,7 +77,7 @@ class Stage:
         scenario: Scenario,
         *,
         faults: LineFaults | None = None,
-        dial: DialOutcome | Sequence[DialOutcome] = (),
+        dial: Dials = (),
         voice: Callable[[str], bytes] = coded_voice,
     ) -> Phone:
         """A phone that will place the scenario's call."""
@@ -87,6 +95,10 @@ class Stage:
             voice=voice,
             book=self.book,
         )
+
+    async def first_placed(self) -> CallResult:
+        """The first call that the server has placed, when it is over."""
+        return (await self.switchboard.wait_for(1, PLACED_CALL_LIMIT_S))[0]
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[Store]:
@@ -112,6 +124,7 @@ async def stage(
     tracing: Tracing | None = None,
     crm_answers: Sequence[CrmAnswer] = (),
     callees: Mapping[str, Callee | Sequence[Callee]] = _NOBODY,
+    numbers: Sequence[str] = OWN_NUMBERS,
     receivers: bool = False,
 ) -> AsyncIterator[Stage]:
     """Start the twins and the product's server; stop them in order.
@@ -123,6 +136,7 @@ async def stage(
         tracing: where the server's spans go.
         crm_answers: for the first requests of the CRM, in order.
         callees: whom the server may call.
+        numbers: those that the account has.
         receivers: tell the receivers of the flows' own, too, since they are twins.
     """
     loop = asyncio.get_running_loop()
@@ -134,7 +148,7 @@ async def stage(
             RealtimeServer(brain_factory, timing=timing, quirks=quirks, shuffle=shuffle, wall=wall) as model,
             CrmSink(WEBHOOK_SECRET, answers=crm_answers, wall=wall) as crm,
             Switchboard(callees, wall=wall, book=(book := CallBook())) as switchboard,
-            TwilioRest(ACCOUNT_SID, AUTH_TOKEN, book, numbers=OWN_NUMBERS, place=switchboard.ring) as vendor,
+            TwilioRest(ACCOUNT_SID, AUTH_TOKEN, book, numbers=numbers, place=switchboard.ring) as vendor,
         ):
             site_port = _VIRTUAL_PORT if virtual else _free_port()
             public_url = f"http://127.0.0.1:{site_port}"
@@ -238,7 +252,7 @@ async def rehearse(
     quirks: Quirks | Sequence[Quirks] = (),
     shuffle: int | None = None,
     faults: LineFaults | None = None,
-    dial: DialOutcome | Sequence[DialOutcome] = (),
+    dial: Dials = (),
     live: LiveModel | None = None,
     beside: Callable[[Stage, str], AbstractAsyncContextManager[None]] | None = None,
 ) -> Rehearsal:
@@ -246,34 +260,52 @@ async def rehearse(
 
     Args:
         quirks: what is wrong with the model, connection by connection.
-        dial: what becomes of whom the phone line rings for the caller, one after the other.
+        dial: what becomes of whom the phone line rings for the caller, one after the other, instead of what the
+            scenario says.
         live: a real model in the place of the twin's; it follows no script, so its words are not compared.
         beside: entered with the stage and the CallSid while the call runs.
+
+    Raises:
+        ScenarioError: a call of the flow's is not placed, or the flow has no target that the scenario names.
     """
-    brain = scenario.brain()
+    brain, voice = scenario.brain(), live.voice if live else coded_voice
+    flow = shelf.get(scenario.flow).flow
+    rung = _rung(scenario, flow)
+    dials = dial or {address: dial_outcomes(outcomes) for address, outcomes in rung.values()}
+    call, behaviour = scenario.calls_out, partial(PatientCaller, scenario.steps())
     async with stage(
         shelf,
-        lambda: brain,
+        (lambda: brain) if scenario.talks else CooperativeBrain,
         default_flow=scenario.flow,
         codec=codec,
         timing=timing,
         quirks=quirks,
         shuffle=shuffle,
-        settings=live.settings if live else None,
+        settings=_settings(scenario) | (live.settings if live else {}),
+        callees={scenario.caller_number: callee_of(call, behaviour, dials, voice)} if call is not None else _NOBODY,
+        numbers=(*OWN_NUMBERS, scenario.called_number),
     ) as on_stage:
-        phone = on_stage.phone(scenario, faults=faults, dial=dial, voice=live.voice if live else coded_voice)
-        async with beside(on_stage, phone.call_sid) if beside else nullcontext():
-            result = await phone.call()
+        calling: Callable[[], Awaitable[CallResult]]
+        if call is not None:
+            call_sid, calling = await place_call(on_stage.public_url, scenario, call), on_stage.first_placed
+        else:
+            phone = on_stage.phone(scenario, faults=faults, dial=dials, voice=voice)
+            call_sid, calling = phone.call_sid, phone.call
+        async with beside(on_stage, call_sid) if beside else nullcontext():
+            result = await calling()
             await _report_or_not(on_stage)
         async with on_stage.reading() as store:
             journal = await store.journal(result.call_sid)
         received = tuple(on_stage.crm.received)
         misconduct = [str(problem) for problem in on_stage.model.problems]
         sessions = tuple(on_stage.model.sessions)
+        asked = [f"of Twilio's REST API: {problem}" for problem in on_stage.vendor.violations]
     rehearsal = Rehearsal(scenario, result, received, tuple(journal), sessions)
     problems = [
         *(f"the caller: {problem}" for problem in result.problems),
         *(f"the line: {violation}" for violation in result.violations),
+        *asked,
+        *(() if dial else rung_problems(rung, result)),
         *_delivery_problems(rehearsal),
     ]
     if live is None:
@@ -281,10 +313,38 @@ async def rehearse(
         problems += [
             *(f"the model: {problem}" for problem in (*brain.problems, *brain.unconsumed())),
             *(f"towards the model: {problem}" for problem in misconduct),
-            *misheard(scenario, shelf.get(scenario.flow), result.bot_said, _announced(result)),
+            *_misheard(scenario, shelf.get(scenario.flow), result),
             *(report_problems(scenario, rehearsal.report, silences=silences) if received else ()),
         ]
     return Rehearsal(scenario, result, received, tuple(journal), sessions, tuple(problems))
+
+
+def _settings(scenario: Scenario) -> dict[str, object]:
+    """What the server must be told so that it may call and write to the scenario's person, and to nobody else."""
+    number = scenario.caller_number
+    allowed: dict[str, object] = {"VOICEBOT_OUTBOUND_ALLOW": number} if number.startswith("+") else {}
+    return allowed | ({"VOICEBOT_API_TOKEN": API_TOKEN} if scenario.calls_out is not None else {})
+
+
+def _rung(scenario: Scenario, flow: Flow) -> dict[str, tuple[str, Sequence[Rung]]]:
+    """By the scenario's names of those whom the phone line rings their addresses, and what becomes of them.
+
+    Raises:
+        ScenarioError: the flow has no such target.
+    """
+    found: dict[str, tuple[str, Sequence[Rung]]] = {}
+    for name, outcomes in scenario.transfer.items():
+        if name not in flow.targets and not name.startswith(("+", "sip:")):
+            known = ", ".join(flow.targets) or "none"
+            raise ScenarioError(f"{scenario.place}: {scenario.flow} has no target {name!r} (there are: {known})")
+        found[name] = (flow.targets[name].address if name in flow.targets else name, outcomes)
+    return found
+
+
+def _misheard(scenario: Scenario, loaded: LoadedFlow, result: CallResult) -> list[str]:
+    if scenario.talks:
+        return misheard(scenario, loaded, result.bot_said, _announced(result))
+    return misheard_by_machine(loaded, result.bot_said, result.caller_said)
 
 
 def _announced(result: CallResult) -> list[str]:

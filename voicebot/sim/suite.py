@@ -1,7 +1,8 @@
 """`voicebot test`: every scenario beside the flows, several at once, and what they covered.
 
 A scenario is played once over the whole path (`stage`: audio, sockets, server, on a virtual clock), and many times at
-the table (`table`: the same call core in words), each time with the delays and the order of events of another seed.
+the table (`table`: the same call core in words), each time with the delays and the order of events of another seed; one
+with another leg, or with nobody who talks, over the whole path alone.
 What they covered of the flow is read from the calls' journals, see `coverage`.
 """
 
@@ -62,6 +63,8 @@ class Outcome:
 class Plan:
     """Which calls to play: each scenario over the whole path, unless `quick`, and at the table once for every seed.
 
+    A scenario that needs a whole call (`Scenario.needs_whole_call`) is played over the whole path once, `quick` or not.
+
     Attributes:
         folder: of the flows; its `scenarios` folder holds the scenarios.
         names: flows to test, or single scenarios as `flow:scenario`; default all that have scenarios.
@@ -107,14 +110,17 @@ def call_count(plan: Plan) -> int:
     Raises:
         ScenarioError: as `scenarios_of`.
     """
-    return len(scenarios_of(plan.folder, plan.names)) * (len(plan.seeds) + (not plan.quick))
+    return sum(max(len(job.seeds), 1) for job in _jobs(plan))
 
 
 def _jobs(plan: Plan) -> list[_Job]:
     starts = range(0, len(plan.seeds), _SEEDS_AT_ONCE)
-    parts = [*([()] if not plan.quick else []), *(plan.seeds[at : at + _SEEDS_AT_ONCE] for at in starts)]
+    varied = [plan.seeds[at : at + _SEEDS_AT_ONCE] for at in starts]
+    whole: list[tuple[int, ...]] = [()]
     return [
-        _Job(plan, number, seeds) for number in range(len(scenarios_of(plan.folder, plan.names))) for seeds in parts
+        _Job(plan, number, seeds)
+        for number, scenario in enumerate(scenarios_of(plan.folder, plan.names))
+        for seeds in (whole if scenario.needs_whole_call else [*([] if plan.quick else whole), *varied])
     ]
 
 

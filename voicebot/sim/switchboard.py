@@ -78,6 +78,7 @@ class Switchboard:
             via=self._via,
             placed=placed,
             callee=callee,
+            dial=callee.dial,
         )
         task = self._tasks.create_task(self._call(phone), name=f"call {call_sid}")
         self._running.add(task)

@@ -14,6 +14,7 @@ to calls that were made, truncation within what was sent, and the ledger against
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cached_property
@@ -22,9 +23,9 @@ from typing import Any
 from voicebot.call.entries import Entry, kind_of, write_entry
 from voicebot.delivery.report import fold_report
 from voicebot.engine.entries import SilenceNoticed
-from voicebot.errors import StoreError
+from voicebot.errors import ScenarioError, StoreError
 from voicebot.flow.loader import LoadedFlow
-from voicebot.store.contract import CallRecord, StoredEntry
+from voicebot.store.contract import CallRecord, Direction, StoredEntry
 
 from .brain import Brain
 from .caller import Conversation
@@ -89,7 +90,14 @@ def table_read(
 
     Args:
         brain, caller: in the place of the scenario's own; then nobody follows its script, and words are not compared.
+
+    Raises:
+        ScenarioError: there is more of it on the telephone than the table has.
     """
+    if scenario.needs_whole_call:
+        raise ScenarioError(
+            f"{scenario.place}: {scenario.name!r} needs a whole call: the table has one leg, and a talk"
+        )
     script = scenario.brain()
     played = play(
         loaded,
@@ -100,6 +108,7 @@ def table_read(
         limit_s=limit_s,
         caller_number=scenario.caller_number,
         called_number=scenario.called_number,
+        variables=scenario.calls_out.variables if scenario.calls_out is not None else None,
     )
     problems = [*played.problems]
     if brain is None and caller is None:
@@ -107,7 +116,7 @@ def table_read(
         problems += misheard(scenario, loaded, played.heard)
     silences = sum(isinstance(entry, SilenceNoticed) for _, entry in played.journal)
     try:
-        problems += report_problems(scenario, played.report, silences=silences, response_counts=seed == 0)
+        problems += report_problems(scenario, played.report, silences=silences, response_counts=seed == 0, whole=False)
     except StoreError as exc:
         problems.append(f"there is no report: {exc}")
     return replace(played, problems=tuple(problems))
@@ -123,6 +132,7 @@ def play(
     limit_s: float = CALL_LIMIT_S,
     caller_number: str = "+15550123456",
     called_number: str = "+15550100000",
+    variables: Mapping[str, str] | None = None,
 ) -> TableRead:
     """Play one call, whatever brain and caller do in it; only what is wrong in any call is a problem.
 
@@ -131,13 +141,15 @@ def play(
     Args:
         seed: decides delays and orders; 0 is the usual way.
         limit_s: a call that is longer (in its own time) is given up.
+        variables: what a call of ours was placed with; None if somebody calls us.
     """
     number = caller_number if caller_number.startswith("+") else None  # `anonymous`
     call_sid = f"CA{seed & (1 << 128) - 1:032x}"
-    record = CallRecord(
-        call_sid, loaded.name, loaded.version, number, called_number, "inbound", VIRTUAL_START, "", 1, 0
-    )
-    call = TableCall(loaded, brain, caller, record, Chance(seed), faults or TableFaults())
+    ours = variables is not None
+    from_, to = (called_number, number) if ours else (number, called_number)
+    direction: Direction = "outbound" if ours else "inbound"
+    record = CallRecord(call_sid, loaded.name, loaded.version, from_, to, direction, VIRTUAL_START, "", 1, 0)
+    call = TableCall(loaded, brain, caller, record, Chance(seed), faults or TableFaults(), variables or {})
     call.play(limit_s)
     heard, said = tuple(call.handset.heard), tuple(call.handset.said)
     return TableRead(loaded, record, tuple(call.journal), heard, said, tuple(call.problems), call.now)

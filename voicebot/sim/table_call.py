@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 
@@ -17,6 +17,7 @@ from voicebot.audio.formats import AudioFormat
 from voicebot.call.about import context_of
 from voicebot.call.clips import ClipCache
 from voicebot.call.core import (
+    AnswererFound,
     CallCore,
     Effect,
     Event,
@@ -24,11 +25,13 @@ from voicebot.call.core import (
     Journal,
     KeepSecret,
     LetGo,
+    MessageTold,
     ReconnectModel,
     SayWanted,
     StartTool,
 )
-from voicebot.call.entries import CallEnded, CallOpened, Entry
+from voicebot.call.entries import AnswererKnown, CallEnded, CallOpened, Entry, TextMessage
+from voicebot.call.messages import Messages
 from voicebot.call.ports import (
     CallerEvent,
     CallerLeft,
@@ -64,6 +67,7 @@ CONNECT_S = (0.2, 0.0, 1.2)  # from the webhook's answer to the caller's stream
 LINE_S = (0.0, 0.0, 0.15)  # one way between the caller's line and us
 MODEL_S = (0.0, 0.0, 0.08)  # one way between us and the model
 TOOL_S = (0.0, 0.0, 0.2)  # besides what the function itself takes
+ANSWERER_S = (2.5, 0.8, 4.0)  # from the answer to a call of ours until the line knows that it was a human being
 
 MODEL = "the table's"
 
@@ -87,11 +91,15 @@ class TableCall:
         record: CallRecord,
         chance: Chance,
         faults: TableFaults,
+        variables: Mapping[str, str],
     ) -> None:
         self.journal: list[tuple[int, Entry]] = []
         self.problems: list[str] = []
         self._loaded, self._caller, self._record, self._chance = loaded, caller, record, chance
-        engine = PhaseEngine(loaded.flow, context_of(record))
+        self._variables = variables
+        engine = PhaseEngine(loaded.flow, context_of(record, variables))
+        self._sent: list[TextMessage] = []  # by the tool that runs
+        self._messages = Messages(engine.context, _send, self._sent.append)
         self._core = CallCore(engine, audio_format=AudioFormat.PCMU_8K, clips=ClipCache(), model=MODEL)
         self._tools = {name: thing for name, thing in loaded.functions.items() if isinstance(thing, Tool)}
         self._due = math.inf  # the core's deadline
@@ -121,7 +129,11 @@ class TableCall:
     def play(self, limit_s: float) -> None:
         """Play it from the webhook to the end."""
         loaded, record = self._loaded, self._record
-        opened = CallOpened(loaded.name, loaded.version, loaded.document, record.caller, record.called, "inbound")
+        opened = CallOpened(
+            *(loaded.name, loaded.version, loaded.document),
+            *(record.caller, record.called, record.direction),
+            self._variables,
+        )
         self._decide(partial(self._core.prepare, opened))
         self._schedule.after(self._chance.wait(*CONNECT_S), self._connect)
         for lost_at in self._faults.model_lost_at_s:
@@ -159,6 +171,10 @@ class TableCall:
             self._connected = True
             self._model.turns.open(self._schedule.now * 1000)
             self._decide(partial(self._core.connect, f"MZ{self._record.call_sid[2:]}"))
+            if self._record.direction == "outbound":
+                took_s = self._chance.wait(*ANSWERER_S)
+                known = AnswererKnown("human", round(took_s * 1000))
+                self._schedule.after(took_s, partial(self._told, AnswererFound(known)))
 
     def _connect_model(self) -> tuple[TableModel, Callable[[ModelCommand], None]]:
         """A connection to a model, and the way to it."""
@@ -286,9 +302,13 @@ class TableCall:
             call_sid=self._record.call_sid,
             caller=engine.context.caller,
             observations=engine.values,
+            send_sms=self._messages.send,
         )
         for at, words in run.said:
             self._schedule.after(at, partial(self._told, SayWanted(words)))
+        for sent in self._sent:
+            self._schedule.after(run.took_s, partial(self._told, MessageTold(sent)))
+        self._sent.clear()
         self._schedule.after(run.took_s + self._chance.wait(*TOOL_S), partial(self._told, run.finished))
 
     def _write(self, entry: Entry) -> None:
@@ -302,6 +322,11 @@ class TableCall:
 
     def _object(self, problem: str) -> None:
         self.problems.append(problem)
+
+
+async def _send(to: str, from_: str, text: str) -> str:
+    """Every message arrives."""
+    return f"SM{'0' * 32}"
 
 
 def _or_never(due: float | None) -> float:

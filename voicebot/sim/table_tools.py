@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from voicebot.call.core import StartTool
@@ -24,7 +24,13 @@ class ToolRun:
 
 
 def play_tool(
-    tool: Tool, wanted: StartTool, *, call_sid: str, caller: str | None, observations: Mapping[str, object]
+    tool: Tool,
+    wanted: StartTool,
+    *,
+    call_sid: str,
+    caller: str | None,
+    observations: Mapping[str, object],
+    send_sms: Callable[[str], Awaitable[None]] | None = None,
 ) -> ToolRun:
     """Run a tool to its end, at once. A sync function takes no virtual time, however long it really works.
 
@@ -41,6 +47,7 @@ def play_tool(
             caller=caller,
             observations=observations,
             say=lambda words: said.append((time(), words)),
+            send_sms=send_sms,
         )
         return ToolRun(tuple(said), finished, time())
 

@@ -14,10 +14,12 @@ from voicebot.flow.ways_out import Transfer
 
 from .brain import Says
 from .caller import Hear, Interrupt, Press, Say
+from .matchers import differences
 from .scenario import Scenario
 from .table_speech import one_line
-from .timeline import BotSaid
+from .timeline import BotSaid, CallerSaid
 
+ONLY_WHOLE = ("line", "recording")  # of a report: what a table has none of
 VIRTUAL_START = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
 
 
@@ -86,8 +88,29 @@ def misheard(
     return problems
 
 
+def misheard_by_machine(
+    loaded: LoadedFlow, bot_said: Sequence[BotSaid], caller_said: Sequence[CallerSaid]
+) -> list[str]:
+    """What an answering machine recorded behind its greeting: the flow's message, whole, and nothing else."""
+    behind_ms = max((said.end_ms for said in caller_said), default=float("-inf"))
+    recorded = [said for said in bot_said if said.text and said.end_ms > behind_ms]
+    message = one_line(loaded.flow.message.text) if loaded.flow.message is not None else None
+    whole = [said for said in recorded if said.text == message and said.complete and said.start_ms >= behind_ms]
+    problems = [f"the machine never recorded: {message!r}"] if message is not None and caller_said and not whole else []
+    return problems + [
+        f"the machine recorded {said.text!r}, which nobody was to say"
+        for said in recorded
+        if said.start_ms >= behind_ms and said.text != message
+    ]
+
+
 def report_problems(
-    scenario: Scenario, report: Mapping[str, Any], *, silences: int, response_counts: bool = True
+    scenario: Scenario,
+    report: Mapping[str, Any],
+    *,
+    silences: int,
+    response_counts: bool = True,
+    whole: bool = True,
 ) -> list[str]:
     """A report against what the scenario expects of it.
 
@@ -95,6 +118,7 @@ def report_problems(
         report: `data` of the report.
         silences: rungs of the silence ladder that were reached.
         response_counts: compare how long the caller waited, too.
+        whole: the call was a whole one; the report of one at the table lacks `ONLY_WHOLE`.
     """
     expected, spoken = scenario.expected, list(scenario.spoken())
     found = {
@@ -124,6 +148,10 @@ def report_problems(
     worst_ms = (report["response_ms"] or {}).get("worst", 0)
     if response_counts and expected.max_response_ms is not None and worst_ms > expected.max_response_ms:
         problems.append(f"the caller waited {worst_ms} ms for an answer, expected {expected.max_response_ms} at most")
+    told = {name: value for name, value in expected.report.items() if whole or name not in ONLY_WHOLE}
+    problems += differences(told, report)
+    if not scenario.talks:
+        return problems
     reported = [line["text"] for line in report["transcript"] or () if line["speaker"] == "caller" and line["text"]]
     if reported != [one_line(text) for text in spoken]:
         problems.append(f"the transcript has the caller say {reported!r}, but it was {spoken!r}")
