@@ -154,8 +154,10 @@ def test_language_that_the_flow_has_not_is_refused() -> None:
 
 def test_call_that_is_cut_off_goes_on_in_the_language_it_had() -> None:
     whole = run_virtual(rehearse(ON_REQUEST, SHELF))
-    turns = [one.at_ms for one in whole.journal if one.kind == "caller_turn_taken"]
-    cut = run_virtual(rehearse(ON_REQUEST, SHELF, faults=LineFaults(drop_socket_at_ms=turns[0] + 4000)))
+    switched_ms = next(one.at_ms for one in whole.journal if one.kind == "language_switched")
+    asks = Exchange(Say(ASKS), ((SWITCH,), (Says("Volentieri! Quante notti?"),), (Says("Quante notti, dicevamo?"),)))
+    scenario = replace(ON_REQUEST, name="cut off", exchanges=(asks, NIGHTS, AGREES))
+    cut = run_virtual(rehearse(scenario, SHELF, faults=LineFaults(drop_socket_at_ms=switched_ms + 1000)))
     said = [one.text for one in cut.result.bot_said]
     assert "Scusi, è caduta la linea per un attimo." in said
     assert cut.report["language"] == "it"
@@ -173,7 +175,6 @@ def test_call_that_costs_too_much_ends_in_the_language_of_the_caller() -> None:
         expected=Expected(ended_reason="cost_limit"),
     )
     rehearsal = run_virtual(rehearse(scenario, SHELF))
-    print(rehearsal.report["cost"], rehearsal.report["tokens"], rehearsal.problems)
     assert rehearsal.report["ended_reason"] == "cost_limit"
     assert rehearsal.report["cost"]["limit_reached"] is True
     assert rehearsal.report["cost"]["usd"] >= 0.01

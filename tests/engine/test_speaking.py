@@ -13,7 +13,6 @@ from voicebot.flow import (
     After,
     AskAgain,
     Flow,
-    HangUp,
     Keypad,
     Limits,
     Observations,
@@ -150,7 +149,7 @@ def test_one_turn_switches_once() -> None:
     assert line.engine.language == "en"
 
 
-# ---- by detection -----------------------------------------------------------------------------------------------------
+# ---- by detection ---------------------------------------------------------------------------------------------------
 
 
 def test_language_that_is_heard_twice_is_gone_on_in() -> None:
@@ -188,7 +187,7 @@ def test_language_that_the_flow_has_not_is_not_detected() -> None:
     assert talking(*["Je voudrais une table pour deux, s'il vous plaît."] * 4).engine.language == "en"
 
 
-# ---- what is said in it -----------------------------------------------------------------------------------------------
+# ---- what is said in it ---------------------------------------------------------------------------------------------
 
 
 def italian(**given: Any) -> Line:
