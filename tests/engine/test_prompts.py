@@ -124,12 +124,13 @@ def test_number_of_the_caller_is_told_if_known() -> None:
         (("en",), "- Speak English."),
         (
             ("it", "en"),
-            "- Speak Italian. If the caller asks for English or begins to speak it, call `switch_language` and go on in it.",
+            "- Speak Italian. If the caller asks for English or begins to speak it, call `switch_language` and go "
+            "on in it.",
         ),
         (
             ("de", "fr", "sv"),
-            "- Speak German. If the caller asks for French or sv or begins to speak it, call `switch_language` and go on "
-            "in it.",
+            "- Speak German. If the caller asks for French or sv or begins to speak it, call `switch_language` and go "
+            "on in it.",
         ),
     ],
 )
