@@ -158,7 +158,7 @@ class Order(Observations):
 # ---- tools ---------------------------------------------------------------------------------------------------------
 
 
-@tool(filler="One moment, I am asking the kitchen.")
+@tool(filler={"en": "One moment, I am asking the kitchen.", "it": "Un momento, chiedo in cucina."})
 async def waiting_time(postcode: str = "") -> str:
     """How long an order takes from now on, delivered if you give a postcode. Use it before you promise a time."""
     await asyncio.sleep(2)
@@ -169,7 +169,7 @@ def _in_minutes(postcode: str) -> str:
     return f"in {KITCHEN_MINUTES + RIDE_MINUTES.get(postcode, 0)} minutes"
 
 
-@tool(filler="I am passing it on to the kitchen.")
+@tool(filler={"en": "I am passing it on to the kitchen.", "it": "Lo passo subito in cucina."})
 async def place_order(
     context: ToolContext,
     items: list[Dish],
@@ -206,7 +206,12 @@ flow = Flow(
     timezone="Europe/Rome",
     numbers=["+15550100001"],
     opening=Say("Trattoria da Lina, good evening! What may we cook for you?"),
-    apology=Say("I am sorry, our telephone has a problem. Please call again in a minute."),
+    apology=Say(
+        {
+            "en": "I am sorry, our telephone has a problem. Please call again in a minute.",
+            "it": "Mi dispiace, il nostro telefono ha un problema. La preghiamo di richiamare tra un minuto.",
+        }
+    ),
     observations=Order,
     tools_everywhere=[waiting_time],
     rules=[
@@ -215,14 +220,24 @@ flow = Flow(
         Rule(
             "off_topic",
             when="the caller wants to talk about something that has nothing to do with the trattoria",
-            then=Say("I would love to chat, but the oven is waiting."),
+            then=Say(
+                {
+                    "en": "I would love to chat, but the oven is waiting.",
+                    "it": "Chiacchiererei volentieri, ma il forno aspetta.",
+                }
+            ),
         ),
     ],
     limits=Limits(
         duration="8m",
         silence=[
-            After("8s", AskAgain("Are you still there?")),
-            After("16s", AskAgain("I am still here, whenever you are ready.")),
+            After("8s", AskAgain({"en": "Are you still there?", "it": "È ancora in linea?"})),
+            After(
+                "16s",
+                AskAgain(
+                    {"en": "I am still here, whenever you are ready.", "it": "Io sono qui, quando vuole."},
+                ),
+            ),
             After("25s", To("not_placed")),
         ],
         phase=PhaseLimits(turns=12, then="human"),
@@ -264,7 +279,7 @@ If a dish contains what they must not eat, name the dish and the allergen, and o
             instructions="""\
 Read back the dishes with their quantities, and when they want it. Ask for a clear yes.
 If they change something, record it; a new total is said by itself. A no means that they want no order at all.""",
-            must_say=[Say("The total is {total} euro.", name="total")],
+            must_say=[Say({"en": "The total is {total} euro.", "it": "Il totale è di {total} euro."}, name="total")],
             observations=[it.accepted],
             success_criteria=[heard("total")],
             transitions=[To("kitchen", when=it.accepted.yes), To("not_placed")],

@@ -42,6 +42,7 @@ LogEvent = Literal[
     # calls
     "call_refused_full",
     "call_resumed",
+    "cost_unknown",
     "call_in_other_hands",
     "call_broke",
     "call_cut_off_too_often",

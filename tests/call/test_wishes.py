@@ -9,7 +9,8 @@ import pytest
 
 from voicebot.call.core import EndWanted, NoteWanted, SayWanted
 from voicebot.call.wishes import Wish, Wishes, as_text, to_be_said
-from voicebot.flow.model import LONGEST_SAY, Say
+from voicebot.flow.model import Say
+from voicebot.flow.wording import LONGEST_SAY
 
 
 @pytest.mark.parametrize(

@@ -48,8 +48,10 @@ from voicebot.engine.entries import (
     CallerTurnTaken,
     CallerUnclear,
     ClosingBegan,
+    CostReached,
     EndedReason,
     EvidenceWeighed,
+    LanguageSwitched,
     ObservationDeclined,
     ObservationFilled,
     ObservationRecorded,
@@ -234,6 +236,8 @@ def test_whole_call_folds_to_its_report() -> None:
             "messages": [],
             "transfer": None,
             "passed_on": [],
+            "language": "en",
+            "languages": [],
             "transcript": [
                 {"speaker": "bot", "text": "Trattoria Roma.", "at": wall(3000)},
                 {"speaker": "caller", "text": "I would like to pick up.", "at": wall(5000)},
@@ -269,9 +273,26 @@ def test_whole_call_folds_to_its_report() -> None:
                 "output_text": 40,
                 "output_audio": 100,
             },
+            "cost": None,
             "problems": [],
         },
     }
+
+
+def test_language_and_when_it_changed_are_told() -> None:
+    switched = LanguageSwitched("it", "en", "request", "in italiano, per favore", 1)
+    heard = LanguageSwitched("en", "it", "detection", "", 4)
+    found = data(switched, heard, CallEnded("completed"))
+    assert found["language"] == "en"
+    told = [(one["language"], one["cause"], one["quote"]) for one in found["languages"]]
+    assert told == [("it", "request", "in italiano, per favore"), ("en", "detection", None)]
+
+
+def test_cost_is_summed_up_where_it_is_known() -> None:
+    spent = TokensSpent(1, 2, 0, 0, 3, 4, 0.7512345)
+    assert data(spent, spent)["cost"] == {"usd": 1.502469, "limit_reached": False}
+    assert data(spent, spent, CostReached(1.502469))["cost"] == {"usd": 1.502469, "limit_reached": True}
+    assert data(replace(spent, usd=None))["cost"] is None
 
 
 def test_same_journal_gives_the_same_bytes() -> None:

@@ -132,7 +132,7 @@ def test_commit_is_run_by_the_engine_with_what_is_recorded() -> None:
     )
     assert line.phase == "book"
     assert line.engine.busy
-    assert line.engine.fillers() == ["One moment, I am booking."]
+    assert [say.text for say in line.engine.fillers()] == ["One moment, I am booking."]
     assert restored(line).state == line.engine.state
 
 
@@ -225,7 +225,7 @@ def test_commit_waits_for_the_transcript() -> None:
     assert written(effects)[-1] == ToolHeld("commit-reserve-1", "reserve", '{"seats": 2, "price": "20"}', True)
     assert started(effects) == []
     assert line.engine.busy
-    assert line.engine.fillers() == ["One moment, I am booking."]
+    assert [say.text for say in line.engine.fillers()] == ["One moment, I am booking."]
     assert line.engine.deadline() == line.now + EVIDENCE_LIMIT_S
     assert restored(line).deadline() == line.engine.deadline()
     effects = line.hear(TWO)

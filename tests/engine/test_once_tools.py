@@ -100,7 +100,7 @@ def held(**given: Any) -> Line:
 def test_tool_runs_with_a_key_of_its_own() -> None:
     line = talking()
     assert line.call("reserve", {"seats": 2})[1:] == [RunTool("call-1", "reserve", {"seats": 2}, "CA1:reserve")]
-    assert line.engine.fillers() == ["One moment."]
+    assert [say.text for say in line.engine.fillers()] == ["One moment."]
     assert line.call("look_up", {"name": "Ada"})[1:] == [RunTool("call-2", "look_up", {"name": "Ada"}, "CA1:call-2")]
     assert restored(line).state == line.engine.state
 

@@ -122,8 +122,16 @@ def test_number_of_the_caller_is_told_if_known() -> None:
     ("languages", "rule"),
     [
         (("en",), "- Speak English."),
-        (("it", "en"), "- Begin in Italian; if the caller speaks English, go on in that language."),
-        (("de", "fr", "sv"), "- Begin in German; if the caller speaks French or sv, go on in that language."),
+        (
+            ("it", "en"),
+            "- Speak Italian. If the caller asks for English or begins to speak it, call `switch_language` and go "
+            "on in it.",
+        ),
+        (
+            ("de", "fr", "sv"),
+            "- Speak German. If the caller asks for French or sv or begins to speak it, call `switch_language` and go "
+            "on in it.",
+        ),
     ],
 )
 def test_language_is_a_rule(languages: tuple[str, ...], rule: str) -> None:

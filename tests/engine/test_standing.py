@@ -13,7 +13,7 @@ from voicebot.engine.entries import EvidenceState, PhaseCause
 from voicebot.engine.standing import Standing
 from voicebot.engine.state import EngineState, Observed, Quote, Result, Step, Verdict
 from voicebot.flow import Flow, HangUp, Observations, Phase, Say, To, ask, computed, heard, it, judged, tool
-from voicebot.flow.model import LONGEST_SAY
+from voicebot.flow.wording import LONGEST_SAY
 
 SURE = "the caller sounded sure"
 

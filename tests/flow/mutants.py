@@ -53,6 +53,10 @@ def _kiosk(rule: str, what: str, *changes: tuple[str, str], also: str = "") -> M
     return Mutant(rule, what, "kiosk", changes, frozenset(also.split()))
 
 
+def _guesthouse(rule: str, what: str, *changes: tuple[str, str], also: str = "") -> Mutant:
+    return Mutant(rule, what, "guesthouse", changes, frozenset(also.split()))
+
+
 def _payments(rule: str, what: str, *changes: tuple[str, str], also: str = "") -> Mutant:
     return Mutant(rule, what, "payments", changes, frozenset(also.split()))
 
@@ -636,6 +640,34 @@ KEYS = (
         ('limits=Limits(phase=PhaseLimits(turns=10, then="desk"))', "limits=Limits()"),
     ),
     _payments("F002", "a key leads to nowhere", ('"2": To("desk")', '"2": To("deks")')),
+    _guesthouse("F002", "a cost that leads nowhere", ('cost_way=To("bye")', 'cost_way=To("by")')),
+    _guesthouse(
+        "F013", "a statement of nothing in one language", ("Sono {total} euro.", "Sono {totale} euro."), also="F050"
+    ),
+    _guesthouse("F030", "an apology without words in one language", ("Mi dispiace, richiami per favore.", "…")),
+    _guesthouse("F030", "a place in a message", ("Qui Villa Iris.", "Qui {total}.")),
+    _guesthouse(
+        "F047",
+        "an opening in no language of the flow",
+        ('"it": "Villa Iris, buon', '"fr": "Villa Iris, bon'),
+        also="F048",
+    ),
+    _guesthouse("F047", "a filler in no language of the flow", ('"it": "Guardo', '"pt": "Vejo'), also="F048"),
+    _guesthouse(
+        "F048",
+        "a rule that speaks one language",
+        ('{"en": "Dogs are welcome.", "it": "I cani sono ammessi."}', '"Dogs are welcome."'),
+    ),
+    _guesthouse("F048", "a question in one language", (', "it": "È ancora in linea?"', "")),
+    _guesthouse("F048", "a statement in one language", (', "it": "Sono {total} euro."', "")),
+    _guesthouse("F048", "words of the cost in one language", (', "it": "Dobbiamo concludere."', "")),
+    _guesthouse(
+        "F049",
+        "a language that we do not speak",
+        ('languages=["en", "it"]', 'languages=["en", "it", "sv"]'),
+        also="F048",
+    ),
+    _guesthouse("F050", "a total in one language", ("Sono {total} euro.", "È un buon prezzo.")),
     _payments("F030", "a prompt without words", ('prompt="Please enter the number of your card."', 'prompt="…"')),
     _payments(
         "F046",

@@ -358,7 +358,7 @@ def _flows(draw: Any, tidy: bool) -> Flow:
             [None, "Hello, this is a random flow.", Say("Hello. Nobody may interrupt this.", interruptible=False)]
         ),
         apology=author.one([None, "Something of ours has failed. Please call again."]),
-        languages=author.one([["en"], ["en", "it"]]),
+        languages=["en"] if tidy else author.one([["en"], ["en", "it"]]),  # whose words are in one
         observations=author.observations(),
         phases=phases,
         initial_phase=author.one(places) if not tidy and author.chance(20) else "",

@@ -10,7 +10,7 @@ from openai.types.realtime import RealtimeSessionCreateRequest
 from voicebot.audio.formats import AudioFormat
 from voicebot.call.ports import TurnTaking
 from voicebot.realtime.client_events import phase_session
-from voicebot.realtime.session import SessionConfig, initial_session, turn_detection
+from voicebot.realtime.session import SessionConfig, hearing, initial_session
 
 PCM = {"type": "audio/pcm", "rate": 24000}
 PCMU = {"type": "audio/pcmu"}
@@ -122,7 +122,21 @@ def test_server_never_owns_the_turn(audio_format: AudioFormat) -> None:
 def test_phase_may_change_when_turns_end(turns: TurnTaking, said: dict[str, object]) -> None:
     config = SessionConfig("m", "marin", AudioFormat.PCM16_24K, None)
     wanted = {**said, "create_response": False, "interrupt_response": False}
-    made = phase_session("Ask.", (), turn_detection(config, turns))
+    made = phase_session("Ask.", (), hearing(config, turns, None))
     assert made["audio"] == {"input": {"turn_detection": wanted}}
     assert "audio" not in phase_session("Ask.", ())
-    assert turn_detection(replace(config, text=True), turns) is None
+    assert hearing(replace(config, text=True), turns, "it") == {}
+
+
+@pytest.mark.parametrize(
+    ("model", "hint"),
+    [
+        ("gpt-transcribe", {"languages": ["it", "en"]}),  # the likeliest first
+        ("gpt-realtime-whisper", {"language": "it"}),
+    ],
+)
+def test_language_of_the_caller_is_a_hint_for_the_transcripts(model: str, hint: dict[str, object]) -> None:
+    config = SessionConfig("m", "marin", AudioFormat.PCM16_24K, model, ("en", "it"))
+    assert hearing(config, None, "it") == {"transcription": {"model": model, **hint}}
+    assert hearing(replace(config, transcription_model=None), None, "it") == {}
+    assert hearing(config, None, None) == {}

@@ -36,7 +36,7 @@ from tests.server.test_twilio_routes import (
 )
 from voicebot.audio.formats import AudioFormat
 from voicebot.call.entries import CallerConnected, CallOpened, Entry, LineClosed, kind_of, write_entry
-from voicebot.engine.entries import EndedReason, PhaseEntered
+from voicebot.engine.entries import EndedReason, LanguageSwitched, PhaseEntered
 from voicebot.flow import Flow, Limits, Observations, Phase, ask
 from voicebot.flow.loader import FlowShelf, load_flow
 from voicebot.server.connections import make_runner
@@ -73,6 +73,7 @@ VISIT = load_flow(
     ),
 )
 OPENED = CallOpened("visit", VISIT.version, VISIT.document, VOICE["From"], VOICE["To"], "inbound")
+ITALIAN = LanguageSwitched("it", "en", "request", "in italiano, per favore", 1)
 TALKING = (OPENED, CallerConnected("MZ0"), PhaseEntered("reception", None, "start"))
 
 
@@ -335,6 +336,28 @@ async def test_line_that_was_closed_on_purpose_is_not_gone_on_with(
     assert (answer.verbs[-1], answer.said) == ("Hangup", said)
     assert (await made.record()).attempt == 1
     assert made.other.calls.count == 0
+
+
+@on_pair()
+async def test_last_sentence_is_in_the_language_that_the_call_was_in(made: Pair) -> None:
+    await made.left_behind(*TALKING, ITALIAN, LineClosed("model_failed"))
+    assert (await made.other.after()).said == FALLBACK_SENTENCES["it"].trouble
+
+
+@on_pair()
+async def test_caller_who_cannot_be_gone_on_with_is_told_so_in_their_language(made: Pair) -> None:
+    await made.left_behind(*TALKING, ITALIAN, attempt=MOST_ATTEMPTS)
+    assert (await made.other.after()).said == FALLBACK_SENTENCES["it"].trouble
+
+
+@on_pair()
+async def test_call_that_is_over_is_told_of_in_the_language_it_was_in(made: Pair) -> None:
+    await made.left_behind(*TALKING, ITALIAN)
+    record = await made.record()
+    made.other.calls.conclude(record, "model_failed", at_once=True)
+    while await made.other.store.report(CALL_SID) is None:  # noqa: ASYNC110 - the store tells nobody
+        await asyncio.sleep(0.1)
+    assert (await made.other.after()).said == FALLBACK_SENTENCES["it"].trouble
 
 
 @on_pair()

@@ -23,7 +23,7 @@ HOSTILE = [
     "\u202e",
     "a\nb\tc",
 ]
-LANGUAGES = ["en", "it", "de", "fr", "es"]
+LANGUAGES = ["en", "it", "de", "fr", "es", "pt"]
 
 
 def test_connect_stream_says_what_the_vendor_would_write() -> None:
@@ -131,14 +131,14 @@ def test_spoken_language_is_one_the_line_knows(language: str, locale: str) -> No
 
 def test_every_language_has_its_own_sentences() -> None:
     assert sorted(twiml.FALLBACK_SENTENCES) == sorted(LANGUAGES)
-    assert len({sentences.trouble for sentences in twiml.FALLBACK_SENTENCES.values()}) == 5
+    assert len({sentences.trouble for sentences in twiml.FALLBACK_SENTENCES.values()}) == len(LANGUAGES)
     for name in ("goodbye", "transfer", "voicemail", "received"):
-        assert len({getattr(sentences, name) for sentences in twiml.FALLBACK_SENTENCES.values()}) == 5
+        assert len({getattr(sentences, name) for sentences in twiml.FALLBACK_SENTENCES.values()}) == len(LANGUAGES)
 
 
 @pytest.mark.parametrize(
     ("language", "spoken"),
-    [("it-IT", "it"), ("DE", "de"), ("es-419", "es"), ("fr_CA", "fr"), ("ja-JP", "en"), ("", "en")],
+    [("it-IT", "it"), ("DE", "de"), ("es-419", "es"), ("fr_CA", "fr"), ("pt-BR", "pt"), ("ja-JP", "en"), ("", "en")],
 )
 def test_fallback_follows_the_language(language: str, spoken: str) -> None:
     assert twiml.fallback_sentences(language) == twiml.FALLBACK_SENTENCES[spoken]

@@ -30,15 +30,23 @@ being: what comes of that ends the call, or has it go on.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import get_args
 
 from voicebot.audio.formats import AudioFormat
 from voicebot.engine import events as engine_events
 from voicebot.engine.engine import PhaseEngine
-from voicebot.engine.entries import MASKED_KEY, ClosingBegan, EndedReason, PhaseEntered, ToolStarted
+from voicebot.engine.entries import (
+    MASKED_KEY,
+    ClosingBegan,
+    CostReached,
+    EndedReason,
+    LanguageSwitched,
+    PhaseEntered,
+    ToolStarted,
+)
 from voicebot.engine.events import ToolFinished
 from voicebot.flow.model import Say
 
@@ -53,7 +61,15 @@ from .past import Past
 from .patience import Patience
 from .playback import Playback
 from .speaker import Ended, Speaker
-from .statements import Statements, apology_of, hold_words, ready_words, words_of_return, words_when_unreached
+from .statements import (
+    Statements,
+    apology_of,
+    filler_of,
+    hold_words,
+    ready_words,
+    words_of_return,
+    words_when_unreached,
+)
 
 CLOSING_LIMIT_S = 20.0  # from the decision to end until the goodbye must be on the line
 GOODBYE_LIMIT_S = 60.0  # from the decision to end, for a goodbye that is being heard
@@ -168,6 +184,8 @@ _DURABLE = (
     entries.TextMessage,
     PhaseEntered,
     ToolStarted,
+    LanguageSwitched,
+    CostReached,
     ClosingBegan,
     entries.LegLost,
     entries.HandedOver,
@@ -205,11 +223,13 @@ class CallCore:
         model: str,
         past: Past | None = None,
         passes_on: bool = False,
+        cost_of: Callable[[entries.TokensSpent], float] | None = None,
     ) -> None:
         """
         Args:
             past: what happened before, when the call was in other hands; `resume` goes on from it.
             passes_on: the phone line takes the caller elsewhere when the model is gone.
+            cost_of: what tokens of the model cost (US dollars); without it nobody knows what a call costs.
         """
         self.engine = engine
         self.stage = Stage.PREPARING
@@ -239,6 +259,7 @@ class CallCore:
         self._caller_speaking = False
         self._listening = Listening(audio_format)
         self._turns_told = ports.TurnTaking()  # what the model goes by
+        self._language_told = engine.flow.languages[0]
         self._turn_cut = False  # the caller's turn was closed because their time was over
         self._speech_stopped_at: float | None = None  # of the turn that is not closed yet
         self._unanswered: _Unanswered | None = None
@@ -247,6 +268,7 @@ class CallCore:
         self._silent_from = 0.0
 
         self._past, self._passes_on = past, passes_on
+        self._cost_of, self._usd = cost_of, past.usd if past is not None else 0.0
         self._contact = Contact(resumed=past is not None)
         self._memory = Memory.of(entry for _, entry in past.lines) if past else Memory()  # for a model that is new here
         self._reason: EndedReason | None = None
@@ -371,7 +393,8 @@ class CallCore:
         due = self._filler_due()
         if due is not None and now >= due:
             self._patience.filled()
-            self._statements.add(Say(self.engine.fillers()[0]), filler=True)
+            words = filler_of(self.engine.flow, self.engine.fillers()[0], self.engine.language)
+            self._statements.add(words, filler=True)
 
     def _watch_wait(self, now: float) -> None:
         """Note what the caller waits for; once no tool works, words that were to bridge the wait are not needed."""
@@ -395,11 +418,11 @@ class CallCore:
     def _hold_due(self) -> float | None:
         """When the caller must hear a word, since the model has none."""
         due = self._patience.hold_due() if self.stage is Stage.TALKING else None
-        words = hold_words(self.engine.flow) if due is not None else None
+        words = hold_words(self.engine.flow, self.engine.language) if due is not None else None
         return due if words is not None and self._statements.payload(words) is not None else None
 
     def _hold(self, now: float) -> None:
-        due, words = self._hold_due(), hold_words(self.engine.flow)
+        due, words = self._hold_due(), hold_words(self.engine.flow, self.engine.language)
         if due is not None and now >= due and words is not None:
             self._patience.held()
             self._statements.add_first(words)
@@ -432,7 +455,7 @@ class CallCore:
         self._journal(opened)
         opening = self.engine.flow.opening
         if opening is not None:
-            self._statements.render([opening])
+            self._statements.render([opening.in_language(self.engine.language)])
         return self._drain(now)
 
     def connect(self, stream_sid: str, now: float) -> list[Effect]:
@@ -470,8 +493,9 @@ class CallCore:
             self.engine.restore(told, began + answered_ms / 1000)
         self._journal(entries.CallTakenOver(attempt))
         opening = self.engine.flow.opening
-        said = [opening] if opening is not None and past.needs_opening(opening) else []
-        self._statements.render([*said, *ready_words(self.engine.flow)])
+        language = self.engine.language
+        said = [opening.in_language(language)] if opening is not None and past.needs_opening(opening) else []
+        self._statements.render([*said, *ready_words(self.engine.flow, language)])
         return self._drain(now)
 
     def _go_on(self, past: Past, now: float) -> None:
@@ -479,10 +503,11 @@ class CallCore:
         if past.answerer is not None and past.answerer.by_machine:
             self._leave_message(past.answerer, now)
             return
-        opening, unreached = self.engine.flow.opening, self.engine.state.unreached is not None
+        flow, language = self.engine.flow, self.engine.language
+        opening, unreached = flow.opening, self.engine.state.unreached is not None
         if opening is not None and past.needs_opening(opening):
-            self._statements.add(opening)
-        elif words := words_when_unreached(self.engine.flow) if unreached else words_of_return(self.engine.flow):
+            self._statements.add(opening.in_language(language))
+        elif words := words_when_unreached(flow, language) if unreached else words_of_return(flow, language):
             self._statements.add(words)
         self._perform(self.engine.handle(engine_events.CallResumed(), now), now)
         if self.stage is Stage.TALKING and unreached:
@@ -625,6 +650,7 @@ class CallCore:
         The message is exact or not said at all: no model speaks to a machine.
         """
         message = self.engine.flow.message if answerer.takes_messages else None
+        message = None if message is None else message.in_language(self.engine.language)
         self._barge_in(now)
         self._statements.drop()
         self._to_machine, self._owed, self._retry_at = True, None, None
@@ -806,8 +832,6 @@ class CallCore:
         if self._reply is None or self._reply.reply_id != event.reply_id:
             return
         reply, self._reply = self._reply, None
-        if event.usage is not None:
-            self._journal(_spent(event.usage))
         said = reply.audible and not reply.cancelled and event.status == "completed"
         for call in event.calls:
             self._memory.called(call)
@@ -816,6 +840,7 @@ class CallCore:
             calls = (engine_events.ToolProposed(call.call_id, call.name, call.arguments) for call in event.calls)
             decided = self.engine.handle(engine_events.ResponseEnded(tuple(calls)), now)
             self._perform(decided, now, goodbye_said=said)
+        self._spend(event.usage, now)
         if event.status == "failed":
             self._reply_failed(event.error_code, event.error or "the model gave no reason", now)
         elif event.calls:
@@ -826,6 +851,18 @@ class CallCore:
             self._reply_failed(None, "the reply was empty", now)
         else:
             self._failures = 0
+
+    def _spend(self, usage: ports.Usage | None, now: float) -> None:
+        """Write down what a response took of tokens and money; last of all that it brought, as it may end the call."""
+        if usage is None:
+            return
+        spent = _spent(usage)
+        if self._cost_of is not None:
+            spent = replace(spent, usd=max(self._cost_of(spent), 0.0))
+            self._usd += spent.usd or 0.0
+        self._journal(spent)
+        if self.stage is Stage.TALKING and self._cost_of is not None:
+            self._perform(self.engine.handle(engine_events.MoneySpent(self._usd), now), now)
 
     def _reply_failed(self, code: str | None, problem: str, now: float) -> None:
         """A failed or empty reply leaves the caller in silence: ask again, a bounded number of times."""
@@ -849,7 +886,7 @@ class CallCore:
             if self._statements.held_up:
                 self._statements.drop()
             return
-        apology = None if self._to_machine else apology_of(self.engine.flow)
+        apology = None if self._to_machine else apology_of(self.engine.flow, self.engine.language)
         payload = None if apology is None else self._statements.payload(apology)
         if apology is None or payload is None or self.stage not in _AUDIBLE:
             self._leave("model_failed", now)
@@ -890,6 +927,7 @@ class CallCore:
         self._journal(entries.ModelConnected(self._model))
         if self._contact.ready(now, expires_in_s):
             self._configure, self._turns_told = False, ports.TurnTaking()
+            self._language_told = self.engine.flow.languages[0]
             self._out.append(self._configuration(now))
             self._out += self._memory.tell()
             self._statements.again()
@@ -899,7 +937,7 @@ class CallCore:
         self._memory.said(ended.entry.heard_text)
         if ended.complete and not self._prepared and self.stage is Stage.TALKING:
             self._prepared = True
-            self._statements.render(ready_words(self.engine.flow))
+            self._statements.render(ready_words(self.engine.flow, self.engine.language))
         if ended.tell_model and ended.entry.heard_text:
             self._out.append(ports.InsertSaid(ended.entry.heard_text))
         if ended.say is not None and ended.say.name:
@@ -943,6 +981,8 @@ class CallCore:
             match effect:
                 case engine_events.Write(entry=entry):
                     self._journal(entry)
+                    if isinstance(entry, LanguageSwitched):
+                        self._statements.render(ready_words(self.engine.flow, entry.language))
                 case engine_events.Answer(call_id=call_id, output=output):
                     self._journal(entries.FunctionAnswered(call_id, output))
                     self._out += self._memory.answered(call_id, output)
@@ -1037,8 +1077,7 @@ class CallCore:
         self._out.append(asked)
 
     def _analysed(self, event: ports.Analysed | ports.AnalysisFailed, now: float) -> None:
-        if event.usage is not None:
-            self._journal(_spent(event.usage))
+        self._spend(event.usage, now)
         for entry in self._analysis.take(event, now):
             self._journal(entry)
         if self.stage is Stage.LEAVING and now >= self._line_closed_at + FAREWELL_LIMIT_S:
@@ -1055,11 +1094,17 @@ class CallCore:
         self._out.append(Journal(entry, isinstance(entry, _DURABLE)))
 
     def _configuration(self, now: float) -> ports.Configure:
-        """What the model is to know of the phase; how it takes turns only if that is new."""
+        """What the model is to know of the phase; how it takes turns, and the language, only if that is new."""
         patience = self.engine.patience
         turns = ports.TurnTaking(round(patience.pause * 1000), patience.eagerness)
         changed, self._turns_told = turns != self._turns_told, turns
-        return ports.Configure(self.engine.instructions(now), self.engine.tools(), turns if changed else None)
+        language, self._language_told = self._language_told, self.engine.language
+        return ports.Configure(
+            self.engine.instructions(now),
+            self.engine.tools(),
+            turns if changed else None,
+            self.engine.language if self.engine.language != language else None,
+        )
 
     def _hush(self, now: float) -> None:
         """Keep the caller from being heard for as long as they enter a secret, and shortly after it."""

@@ -174,7 +174,7 @@ class StatementNotRendered:
 
 @dataclass(frozen=True, slots=True)
 class TokensSpent:
-    """Usage of one reply (tokens; cached ones are part of the input)."""
+    """Usage of one reply (tokens; cached ones are part of the input). `usd`: what it cost (US dollars), if known."""
 
     input_text: int
     input_audio: int
@@ -182,6 +182,10 @@ class TokensSpent:
     cached_audio: int
     output_text: int
     output_audio: int
+    usd: float | None = None
+
+
+TOKEN_KINDS = tuple(name for name in TokensSpent.__slots__ if name != "usd")
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,13 +6,21 @@ time to write down (a fraction of a second) is lost, and so may be what the call
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from typing import get_args
 
-from voicebot.engine.entries import CallerTurnTaken, EndedReason, EngineEntry, TransferBegan, TransferFailed
+from voicebot.engine.entries import (
+    CallerTurnTaken,
+    EndedReason,
+    EngineEntry,
+    LanguageSwitched,
+    TransferBegan,
+    TransferFailed,
+)
 from voicebot.errors import JournalError
 from voicebot.flow.model import Say
 from voicebot.store.contract import StoredEntry
@@ -28,6 +36,7 @@ from .entries import (
     LineClosed,
     PassedOn,
     PassingEnded,
+    TokensSpent,
     read_entry,
 )
 
@@ -134,6 +143,17 @@ class Past:
         return [(at_ms, entry) for at_ms, entry in self.lines if isinstance(entry, _ENGINE)]
 
     @cached_property
+    def language(self) -> str | None:
+        """The language that the caller switched to (ISO 639-1); None while they are in the flow's first."""
+        switched = (entry.language for _, entry in reversed(self.lines) if isinstance(entry, LanguageSwitched))
+        return next(switched, None)
+
+    @cached_property
+    def usd(self) -> float:
+        """What the model's tokens have cost so far (US dollars), as far as their prices were known."""
+        return math.fsum(entry.usd or 0.0 for _, entry in self.lines if isinstance(entry, TokensSpent))
+
+    @cached_property
     def caller_waits(self) -> bool:
         """Whether the last one to speak was the caller, who was not answered."""
         spoke = (entry for _, entry in reversed(self.lines) if isinstance(entry, (BotSaid, CallerTurnTaken)))
@@ -144,7 +164,8 @@ class Past:
         said = [entry for _, entry in self.lines if isinstance(entry, BotSaid)]
         if opening is None or opening.interruptible:
             return opening is not None and not any(one.heard_text for one in said)
-        return not any(one.exact and one.text == opening.text and not one.interrupted for one in said)
+        texts = opening.texts.values()
+        return not any(one.exact and one.text in texts and not one.interrupted for one in said)
 
 
 def read_past(journal: Sequence[StoredEntry], wall: datetime) -> Past:

@@ -281,11 +281,12 @@ class TurnTaking:
 
 @dataclass(frozen=True, slots=True)
 class Configure:
-    """Instructions and tools from now on; `turns` only where that changes."""
+    """Instructions and tools from now on; `turns`, and the caller's `language` (ISO 639-1), only where they change."""
 
     instructions: str
     tools: tuple[ToolSchema, ...]
     turns: TurnTaking | None = None
+    language: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,7 @@ from voicebot.engine.events import (
     EngineEffect,
     EngineEvent,
     KeyPressed,
+    MoneySpent,
     ResponseEnded,
     SecretEntered,
     SilenceLasted,
@@ -60,6 +61,7 @@ from .entries import (
     HandedOver,
     KeyPress,
     LegLost,
+    TokensSpent,
 )
 
 _DECISIONS = get_args(EngineEntry)
@@ -109,6 +111,7 @@ def _decisions(
     calls: list[ToolProposed] = []
     cut: list[str] = []  # statements that the engine itself has taken for cut, when the call came to other hands
     nobody_has_it = False
+    usd = 0.0
     for (at_ms, entry), following in zip_longest(journal, journal[1:]):
         now = at_ms / 1000
         nobody_has_it |= isinstance(entry, (LegLost, HandedOver, CallTakenOver))
@@ -118,6 +121,9 @@ def _decisions(
             yield from _written(at_ms, engine.on_deadline(now + slack_s))
         nobody_has_it &= not isinstance(entry, CallerConnected)
         event = _input(entry, engine)
+        if isinstance(entry, TokensSpent) and entry.usd is not None:
+            usd += entry.usd
+            event = MoneySpent(usd)
         if isinstance(entry, FunctionCalled):  # the calls of one response stand together, and are decided together
             calls.append(ToolProposed(entry.call_id, entry.name, entry.arguments))
             if following is None or not isinstance(following[1], FunctionCalled):

@@ -213,6 +213,11 @@ class CallSession:
         return self.attempt > 1 and not self._leg_came.is_set()
 
     @property
+    def language(self) -> str:
+        """The language that the call is in (ISO 639-1)."""
+        return self.core.engine.language
+
+    @property
     def ending(self) -> EndedReason | None:
         """Why the call has ended or is about to, by our decision; None while it goes on, or could."""
         if self.core.left_by_caller or (self.let_go and self.core.reason is None):

@@ -7,13 +7,15 @@ Fillers are statements that only bridge the work of a tool: they are dropped whe
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from voicebot.audio.formats import AudioFormat
 from voicebot.engine.keypad import words_for
+from voicebot.engine.spending import words_of_cost
 from voicebot.flow.model import AskAgain, Flow, Say
 from voicebot.flow.ways_out import Transfer
+from voicebot.flow.wording import Worded
 
 from .clips import ClipCache, clip_key, spoken_as_written
 from .ports import ClipRendered, RenderClip
@@ -59,56 +61,91 @@ _UNREACHED = {
 }
 
 
-def hold_words(flow: Flow) -> Say | None:
-    """What a caller hears who waits for the model, in the flow's language; None if we have no words in it."""
-    words = _HOLD.get(flow.languages[0])
-    return Say(words) if words else None
+def hold_words(flow: Flow, language: str = "") -> Say | None:
+    """What a caller hears who waits for the model; None if we have no words in the language.
+
+    Args:
+        language: that the call is in (ISO 639-1); default: the flow's first. So for all words of ours.
+    """
+    return _ours(_HOLD, flow, language)
 
 
-def words_of_return(flow: Flow) -> Say | None:
+def words_of_return(flow: Flow, language: str = "") -> Say | None:
     """What a caller hears first when the call goes on after it was cut off."""
-    words = _RETURN.get(flow.languages[0])
-    return Say(words) if words else None
+    return _ours(_RETURN, flow, language)
 
 
-def words_when_unreached(flow: Flow) -> Say | None:
+def words_when_unreached(flow: Flow, language: str = "") -> Say | None:
     """What a caller hears first who was to be joined to somebody, and comes back since nobody answered."""
-    words = _UNREACHED.get(flow.languages[0])
-    return Say(words) if words else None
+    return _ours(_UNREACHED, flow, language)
 
 
-def apology_of(flow: Flow) -> Say | None:
-    """The last words when the call cannot go on: the flow's, or ours in its language.
+def apology_of(flow: Flow, language: str = "") -> Say | None:
+    """The last words when the call cannot go on: the flow's in this language, or ours, or else the flow's in its first.
 
     Ours ask the caller to call again; they are not said where the phone line knows a way out.
     """
-    words = None if flow.fallback else _APOLOGIES.get(flow.languages[0])
-    return flow.apology or (Say(words) if words else None)
+    language = language or flow.languages[0]
+    ours = None if flow.fallback else _ours(_APOLOGIES, flow, language)
+    if flow.apology is None or (ours is not None and not flow.apology.has(language, flow.languages[0])):
+        return ours
+    return flow.apology.in_language(language)
 
 
-def ready_words(flow: Flow) -> list[Say]:
-    """What may have to be said at once: in need, in silence, while tools work, by rules, to machines, at transfers."""
-    in_need = [say for say in (apology_of(flow), hold_words(flow), words_of_return(flow)) if say is not None]
-    texts = [rung.then.text for rung in flow.limits.silence if isinstance(rung.then, AskAgain)]
-    texts += [tool.filler for phase in flow.phases for tool in flow.tools_in(phase)]
-    texts += [phase.commit.tool.filler for phase in flow.phases if phase.commit is not None]
-    texts += [words_for(flow, spec) for spec in flow.specs.values() if spec.ask.secret]
-    texts += [rule.then.text for rule in flow.rules if isinstance(rule.then, Say)]
-    texts += [flow.message.text] if flow.message is not None else []
-    texts += [phase.end.say for phase in flow.phases if isinstance(phase.end, Transfer)]
-    if any(target.no_answer for target in flow.targets.values()) and (back := words_when_unreached(flow)) is not None:
-        in_need.append(back)
-    return [*in_need, *(Say(text) for text in dict.fromkeys(texts) if text)]
+def _ours(words: Mapping[str, str], flow: Flow, language: str) -> Say | None:
+    code = language or flow.languages[0]
+    return Say(words[code], language=code) if code in words else None
+
+
+def filler_of(flow: Flow, filler: Say, language: str) -> Say:
+    """What bridges the work of a tool: the author's words in the call's language, or ours, or else theirs."""
+    ours = None if filler.has(language, flow.languages[0]) else hold_words(flow, language)
+    return ours or filler.in_language(language)
+
+
+def ready_words(flow: Flow, language: str = "") -> list[Say]:
+    """What may have to be said at once in a language: in need, in silence, while tools work, by rules, to machines, at
+    transfers, at the cost.
+
+    Args:
+        language: that the call is in (ISO 639-1); default: the flow's first.
+    """
+    language = language or flow.languages[0]
+    words: list[Worded] = [rung.then.text for rung in flow.limits.silence if isinstance(rung.then, AskAgain)]
+    words += [tool.filler for phase in flow.phases for tool in flow.tools_in(phase)]
+    words += [phase.commit.tool.filler for phase in flow.phases if phase.commit is not None]
+    words += [phase.end.say for phase in flow.phases if isinstance(phase.end, Transfer)]
+    says = [Say(one) for one in words if one]
+    says += [rule.then for rule in flow.rules if isinstance(rule.then, Say)]
+    says += [flow.message] if flow.message is not None else []
+    in_need = [apology_of(flow, language), hold_words(flow, language), words_of_return(flow, language)]
+    if any(target.no_answer for target in flow.targets.values()):
+        in_need.append(words_when_unreached(flow, language))
+    if flow.limits.cost_usd is not None:
+        in_need.append(words_of_cost(flow, language))
+    ready = [say for say in in_need if say is not None]
+    ready += [words_for(flow, spec, language=language) for spec in flow.specs.values() if spec.ask.secret]
+    ready += [say.in_language(language) for say in says if say.has(language, flow.languages[0])]
+    unique: dict[str, Say] = {}
+    for say in ready:
+        unique.setdefault(say.text, say)
+    return list(unique.values())
 
 
 def clip_keys(flow: Flow, *, model: str, audio_format: AudioFormat) -> list[str]:
-    """The keys of everything that is said exactly in any call with this flow."""
-    says = [*([flow.opening] if flow.opening else ()), *ready_words(flow)]
-    return [_key(flow, say.text, model=model, audio_format=audio_format) for say in says]
+    """The keys of everything that is said exactly in any call with this flow, what its first language needs first."""
+    says = [flow.opening.in_language(flow.languages[0])] if flow.opening is not None else []
+    says += [say for language in flow.languages for say in ready_words(flow, language)]
+    return list(dict.fromkeys(_key(flow, say, model=model, audio_format=audio_format) for say in says))
 
 
-def _key(flow: Flow, text: str, *, model: str, audio_format: AudioFormat) -> str:
-    return clip_key(text, voice=flow.voice, language=flow.languages[0], model=model, audio_format=audio_format)
+def _key(flow: Flow, say: Say, *, model: str, audio_format: AudioFormat) -> str:
+    language = _language(flow, say)
+    return clip_key(say.text, voice=flow.voice, language=language, model=model, audio_format=audio_format)
+
+
+def _language(flow: Flow, say: Say) -> str:
+    return say.language or flow.languages[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +266,7 @@ class Statements:
     def _begin(self, rendering: _Rendering) -> None:
         key = self._key(rendering.say)
         self._rendering[key] = rendering
-        self._out.append(RenderClip(key, rendering.say.text, self._flow.languages[0]))
+        self._out.append(RenderClip(key, rendering.say.text, _language(self._flow, rendering.say)))
 
     def _key(self, say: Say) -> str:
-        return _key(self._flow, say.text, model=self._model, audio_format=self._format)
+        return _key(self._flow, say, model=self._model, audio_format=self._format)

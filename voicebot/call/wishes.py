@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 
-from voicebot.flow.model import LONGEST_SAY
+from voicebot.flow.wording import LONGEST_SAY
 
 from .core import AnswererFound, EndWanted, MessageTold, NoteWanted, SayWanted
 

@@ -14,7 +14,7 @@ from voicebot.engine import entries as engine_entries
 from .screen import Row
 
 _LONGEST = 160  # characters of a tool's answer, or of an observation's value
-_EVERYDAY = frozenset({"record", "judge", "apply_rule"})  # what comes of them is shown
+_EVERYDAY = frozenset({"record", "judge", "apply_rule", "switch_language"})  # what comes of them is shown
 
 # What only machines read, and what shows otherwise.
 _UNSEEN: tuple[type[Entry], ...] = (
@@ -108,6 +108,11 @@ class Shown:
                 return Row("doubt", f"{tool} waits; asked once more: {', '.join(subjects)}", style="yellow")
             case engine_entries.TimeRanOut(limit=limit):
                 return Row("time", f"the time for the {limit} is over", style="yellow")
+            case engine_entries.CostReached(usd=usd):
+                return Row("cost", f"the call has cost ${usd:.2f}, which is what it may", style="yellow")
+            case engine_entries.LanguageSwitched(language=language, cause=cause, quote=quote):
+                why = _quoted(quote) if cause == "request" else "(by the transcripts)"
+                return Row("language", language, why, "bold magenta")
             case call_entries.FunctionCalled(name=name, arguments=arguments) if name not in self._hidden:
                 return Row("asks", f"{name}({_clipped(arguments)})", style="yellow")
             case call_entries.ReplyFailed(problem=problem, retried=retried):

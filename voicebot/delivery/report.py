@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from statistics import median
 from typing import Any, get_args
 
@@ -91,12 +91,15 @@ def fold_report(record: CallRecord, flow: Flow, journal: Sequence[StoredEntry]) 
         "messages": list(_messages(lines)),
         "transfer": _transfer(lines),
         "passed_on": list(_passed_on(lines)),
+        "language": engine.language,
+        "languages": list(_languages(lines)),
         "transcript": list(_transcript(lines)),
         "transcript_url": None,
         "response_ms": _response_ms(lines),
         "line": _line(lines),
         "recording": _recording(lines),
         "tokens": _tokens(lines),
+        "cost": _cost(lines),
         "problems": list(_problems(lines)),
     }
     return {"type": REPORT_EVENT, "timestamp": ended_at, "data": data}
@@ -110,7 +113,7 @@ def bare_report(record: CallRecord, flow: Flow | None, journal: Sequence[StoredE
     names = tuple(flow.specs) if flow is not None else ()
     ended_at = _iso(journal[-1].wall if journal else record.started)
     answered = next((one for one in journal if one.kind == "caller_connected"), None)
-    lists = ("judgements", "rules", "phases", "statements", "tools", "messages", "passed_on", "transcript")
+    lists = ("judgements", "rules", "phases", "statements", "tools", "messages", "passed_on", "languages", "transcript")
     data = {
         "call_sid": record.call_sid,
         "flow": record.flow_name,
@@ -135,11 +138,13 @@ def bare_report(record: CallRecord, flow: Flow | None, journal: Sequence[StoredE
         "filled_after": [],
         **{name: [] for name in lists},
         "transfer": None,
+        "language": None,
         "transcript_url": None,
         "response_ms": None,
         "line": None,
         "recording": None,
         "tokens": _tokens(()),
+        "cost": None,
         "problems": [{"kind": "journal_damaged", "text": problem, "at": ended_at}],
     }
     return {"type": REPORT_EVENT, "timestamp": ended_at, "data": data}
@@ -153,7 +158,8 @@ def whole_body(report: Mapping[str, Any]) -> str:
 def posted_body(report: Mapping[str, Any], transcript_url: str | None) -> str:
     """The report as it is posted: below 20 kB, with the transcript by link when it does not fit.
 
-    Where that is not enough, the quotes go too, then tools and problems: all of it stands in the whole report.
+    Where that is not enough, the quotes go too, then tools, languages and problems: all of it stands in the whole
+    report.
 
     Args:
         transcript_url: where the whole report can be read, None if it cannot.
@@ -166,8 +172,9 @@ def posted_body(report: Mapping[str, Any], transcript_url: str | None) -> str:
             name: found and {**found, "quote": None, "agreed": None} for name, found in data["evidence"].items()
         },
         "judgements": [{**one, "quote": None} for one in data["judgements"]],
+        "languages": [{**one, "quote": None} for one in data["languages"]],
     }
-    shortest = {**unquoted, "tools": [], "problems": []}
+    shortest = {**unquoted, "tools": [], "languages": [], "problems": []}
     bodies = (whole_body({**report, "data": one}) for one in (data, by_link, unquoted, shortest))
     return next(
         (body for body in bodies if len(body.encode()) < MAX_BODY_BYTES), whole_body({**report, "data": shortest})
@@ -430,13 +437,30 @@ def _recording(lines: Sequence[_Line]) -> dict[str, Any] | None:
     }
 
 
-def _tokens(lines: Sequence[_Line]) -> dict[str, int]:
-    total = dict.fromkeys(call_entries.TokensSpent.__slots__, 0)
+def _languages(lines: Sequence[_Line]) -> Iterator[dict[str, Any]]:
+    """When the call went on in another language, and why."""
     for line in lines:
-        if isinstance(line.entry, call_entries.TokensSpent):
-            for name, count in asdict(line.entry).items():
-                total[name] += count
-    return total
+        if isinstance(line.entry, engine_entries.LanguageSwitched):
+            told = {"language": line.entry.language, "cause": line.entry.cause, "quote": line.entry.quote or None}
+            yield {**told, "at": line.wall}
+
+
+def _spent(lines: Sequence[_Line]) -> Iterator[call_entries.TokensSpent]:
+    return (line.entry for line in lines if isinstance(line.entry, call_entries.TokensSpent))
+
+
+def _tokens(lines: Sequence[_Line]) -> dict[str, int]:
+    spent = list(_spent(lines))
+    return {kind: sum(getattr(one, kind) for one in spent) for kind in call_entries.TOKEN_KINDS}
+
+
+def _cost(lines: Sequence[_Line]) -> dict[str, Any] | None:
+    """What the model's tokens cost, as far as their prices were known, and whether that was all a call may cost."""
+    known = [spent.usd for spent in _spent(lines) if spent.usd is not None]
+    if not known:
+        return None
+    reached = any(isinstance(line.entry, engine_entries.CostReached) for line in lines)
+    return {"usd": round(sum(known), 6), "limit_reached": reached}
 
 
 def _problems(lines: Sequence[_Line]) -> Iterator[dict[str, Any]]:
@@ -609,6 +633,18 @@ _FIXED: dict[str, Any] = {
             }
         ),
     },
+    "language": {"type": ["string", "null"], "pattern": "^[a-z]{2}$"},
+    "languages": {
+        "type": "array",
+        "items": _object(
+            {
+                "language": {"type": "string", "pattern": "^[a-z]{2}$"},
+                "cause": {"enum": ["request", "detection"]},
+                "quote": _TEXT_OR_NULL,
+                "at": _TIME,
+            }
+        ),
+    },
     "transcript": {"anyOf": [{"type": "array", "items": _SAID}, {"type": "null"}]},
     "transcript_url": _TEXT_OR_NULL,
     "response_ms": {"anyOf": [_object({"turns": _COUNT, "median": _COUNT, "worst": _COUNT}), {"type": "null"}]},
@@ -651,7 +687,13 @@ _FIXED: dict[str, Any] = {
             {"type": "null"},
         ]
     },
-    "tokens": _object(dict.fromkeys(call_entries.TokensSpent.__slots__, _COUNT)),
+    "tokens": _object(dict.fromkeys(call_entries.TOKEN_KINDS, _COUNT)),
+    "cost": {
+        "anyOf": [
+            _object({"usd": {"type": "number", "minimum": 0}, "limit_reached": {"type": "boolean"}}),
+            {"type": "null"},
+        ]
+    },
     "problems": {
         "type": "array",
         "items": _object({"kind": {"type": "string"}, "text": {"type": "string"}, "at": _TIME}),

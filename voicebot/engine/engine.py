@@ -10,9 +10,9 @@ The state changes in one place, `state.apply`, and only by journal entries: `han
 entry is applied. So the same state comes back by applying the entries of a journal (`restore`). What holds in a state,
 and where it leads, is asked of `Standing`.
 
-The class is written in four layers: `Movement` (what follows from what is known, where a phase ends), `Errands` on it
-(tools and commits), `Keying` (the telephone's keys), and `PhaseEngine` on top (events, time, rules, what the model
-proposes).
+The class is written in five layers: `Movement` (what follows from what is known, where a phase ends), `Errands` on it
+(tools and commits), `Keying` (the telephone's keys), `Speaking` (the language), and `PhaseEngine` on top (events, time,
+rules, what the model proposes).
 
 What is recorded may steer the conversation while its evidence is provisional. What cannot be undone (a commit, a tool
 that runs once) waits for the evidence, shortly. A value that nobody said is taken back and asked for again; a changed
@@ -40,6 +40,7 @@ from .entries import (
     CallerSaid,
     CallerTurnTaken,
     CallerUnclear,
+    CostReached,
     EndedReason,
     EngineEntry,
     ObservationRecorded,
@@ -65,6 +66,7 @@ from .events import (
     EngineEffect,
     EngineEvent,
     KeyPressed,
+    MoneySpent,
     ResponseEnded,
     SecretEntered,
     SilenceLasted,
@@ -75,18 +77,20 @@ from .events import (
     TranscriptMissed,
     Write,
 )
-from .keying import Keying
 from .movement import MOST_TRANSFERS
 from .proposals import arguments_of, checked, clipped, json_of, judgement, observation, quote_of
+from .speaking import Speaking
+from .spending import words_of_cost
 from .state import apply
 
 EVIDENCE_LIMIT_S = 4.0  # how long what cannot be undone waits for the caller's transcript
 _STILL_THERE = "The caller has been silent. Ask in one short sentence whether they are still there, then your question."
 _CALLED = "Somebody has answered your call. Greet them, and say who is calling and why."
+_ENOUGH = "This call has to come to an end now, and the caller has been told so."
 _MOVED = "This part is complete. Go on with the new instructions."
 
 
-class PhaseEngine(Keying):
+class PhaseEngine(Speaking):
     """Decides what the call does next; performs nothing itself."""
 
     # ---- what others read -----------------------------------------------------------------------------------------
@@ -118,6 +122,7 @@ class PhaseEngine(Keying):
             criteria=self._criteria(),
             problems=self.standing.problems(),
             secret=[spec for spec in self._collected() if spec.ask.secret],
+            language=self.language,
         )
 
     def _is_asked(self, spec: ObservationSpec) -> bool:
@@ -144,6 +149,7 @@ class PhaseEngine(Keying):
             offered.append(offers.transfer_call_offer(phase))
         if rules := self._rules_in_words():
             offered.append(offers.apply_rule_offer(rules))
+        offered += self._language_offers()
         return (*offered, *offers.tool_offers(self.flow.tools_in(phase)), offers.end_call_offer())
 
     def open_specs(self) -> list[ObservationSpec]:
@@ -245,7 +251,7 @@ class PhaseEngine(Keying):
             case CallerTurnEnded():
                 return self._turn_ended(event)
             case CallerTranscribed(item_id=item_id, text=text):
-                return [self._write(CallerSaid(item_id, text)), *self._witness_came()]
+                return [self._write(CallerSaid(item_id, text)), *self._heard_to_speak(), *self._witness_came()]
             case TranscriptMissed(item_id=item_id, reason=reason):
                 return [self._write(CallerUnclear(item_id, reason)), *self._witness_came()]
             case KeyPressed(digit=digit):
@@ -262,6 +268,8 @@ class PhaseEngine(Keying):
                 return self._statement_ended(event)
             case SilenceLasted(rung=rung):
                 return self._silence(rung)
+            case MoneySpent(usd=usd):
+                return self._money_spent(usd)
             case CallResumed():
                 return self._resumed()
             case AnalysisCame(said=said):
@@ -289,7 +297,7 @@ class PhaseEngine(Keying):
         effects += self._work_out()
         effects.append(ConfigurePhase())
         if self.flow.opening is not None:
-            effects.append(SpeakExactly(self.flow.opening))
+            effects.append(SpeakExactly(self.flow.opening.in_language(self.language)))
         else:
             greet = _CALLED if self.context.direction == "outbound" else "The caller is on the line. Greet them."
             effects.append(AskReply(greet))
@@ -335,12 +343,30 @@ class PhaseEngine(Keying):
         noticed = self._write(SilenceNoticed(rung))
         match ladder[rung].then:
             case AskAgain(text=text):
-                return [noticed, SpeakExactly(Say(text)) if text else AskReply(_STILL_THERE)]
+                if not (text and Say(text).has(self.language, self.flow.languages[0])):  # the model finds the words
+                    return [noticed, AskReply(_STILL_THERE)]
+                return [noticed, SpeakExactly(Say(text).in_language(self.language))]
             case HangUp():
                 return [noticed, *self._close("silence")]
             case To(phase=phase):
                 entered = [*self._enter(phase, "silence"), AskReply("The caller has been silent.")]
                 return [noticed, *entered, *self._say_what_must_be_said()]
+
+    # ---- money ----------------------------------------------------------------------------------------------------
+
+    def _money_spent(self, usd: float) -> list[EngineEffect]:
+        """Go the flow's way out once the call has cost what it may, but not while a commit is under way."""
+        limits, over = self.flow.limits, self.state.closing is not None or self.phase.end is not None
+        if limits.cost_usd is None or usd < limits.cost_usd or self.state.costs_too_much or over or self._committing():
+            return []
+        reached, words = self._write(CostReached(usd)), words_of_cost(self.flow, self.language)
+        match limits.cost_way:
+            case HangUp():
+                return [reached, *self._close("cost_limit", words=words)]
+            case To(phase=phase) if phase == self.state.phase:
+                return [reached]
+            case To(phase=phase):
+                return [reached, SpeakExactly(words), *self._enter(phase, "cost"), *self._go_on(_ENOUGH)]
 
     # ---- rules that hold everywhere -------------------------------------------------------------------------------
 
@@ -368,7 +394,7 @@ class PhaseEngine(Keying):
             case HangUp():
                 return [applied, *self._close("caller_finished")]
             case Say():
-                return [applied, SpeakExactly(rule.then)]
+                return [applied, SpeakExactly(rule.then.in_language(self.language))]
 
     def _rule_proposed(self, call: ToolProposed, arguments: Mapping[str, object]) -> list[EngineEffect]:
         rules = {rule.name: rule for rule in self._rules_in_words()}
@@ -452,6 +478,8 @@ class PhaseEngine(Keying):
                 return self._transfer_call(call, arguments)
             case "apply_rule":
                 return self._rule_proposed(call, arguments)
+            case "switch_language":
+                return self._switch_language(call, arguments)
         return self._use_tool(call)
 
     def _record(

@@ -23,6 +23,7 @@ PhaseCause = Literal[
     "stuck",  # the phase before it reached its limits
     "failure",  # the commit before it failed
     "no_answer",  # nobody could be reached for the caller
+    "cost",  # the call has cost what it may
 ]
 EndedReason = Literal[
     "completed",  # the flow came to its end
@@ -32,6 +33,7 @@ EndedReason = Literal[
     "transfer_failed",  # nobody could be reached, and there was no way back
     "silence",
     "duration_limit",
+    "cost_limit",  # it has cost what it may
     "model_failed",
     "connection_lost",
     "never_connected",  # the webhook was answered, but no stream came
@@ -199,6 +201,20 @@ class RuleApplied:
 
 
 @dataclass(frozen=True, slots=True)
+class LanguageSwitched:
+    """From here the call is in `language` (ISO 639-1), after it was in `previous`.
+
+    `cause`: the caller asked for it or began to speak it, as the model says with `quote`; or their transcripts show it.
+    """
+
+    language: str
+    previous: str
+    cause: Literal["request", "detection"]
+    quote: str
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
 class KeysRefused:
     """What was pressed for a field is no value of it, or nothing was pressed in time: the `attempt`-th try is over."""
 
@@ -287,6 +303,13 @@ class TimeRanOut:
 
 
 @dataclass(frozen=True, slots=True)
+class CostReached:
+    """The model's tokens have cost `usd` (US dollars), which is what the flow lets a call cost, or more."""
+
+    usd: float
+
+
+@dataclass(frozen=True, slots=True)
 class TransferBegan:
     """The caller is to be joined to the flow's target of this name, which rings for `ring_s`, once they were told so.
 
@@ -329,6 +352,7 @@ EngineEntry = (
     | EvidenceWeighed
     | AskedAgain
     | RuleApplied
+    | LanguageSwitched
     | KeysRefused
     | ProposalRefused
     | ToolHeld
@@ -339,6 +363,7 @@ EngineEntry = (
     | StatementCut
     | SilenceNoticed
     | TimeRanOut
+    | CostReached
     | TransferBegan
     | TransferFailed
     | ClosingBegan

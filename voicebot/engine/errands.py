@@ -12,7 +12,7 @@ import json
 
 from pydantic import JsonValue
 
-from voicebot.flow.model import Phase
+from voicebot.flow.model import Phase, Say
 from voicebot.flow.tools import Once, Tool
 
 from .doubts import asked_in_vain, doubted, in_words
@@ -54,10 +54,10 @@ class Errands(Movement):
         """Whether a tool of the flow is at work or about to be."""
         return bool(self.state.running or self.state.held)
 
-    def fillers(self) -> list[str]:
-        """The exact words that the tools under way have for a caller who waits."""
+    def fillers(self) -> list[Say]:
+        """The exact words that the tools under way have for a caller who waits, in every language."""
         uses = (*self.state.running.values(), *self.state.held.values())
-        return [filler for use in uses if (filler := self._tool(use.tool).filler)]
+        return [Say(filler) for use in uses if (filler := self._tool(use.tool).filler)]
 
     def _tool(self, name: str) -> Tool:
         return self.flow.once[name].tool if name in self.flow.once else self._tools[name]

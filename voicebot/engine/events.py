@@ -108,6 +108,13 @@ class SilenceLasted:
 
 
 @dataclass(frozen=True, slots=True)
+class MoneySpent:
+    """The model's tokens of this call have cost `usd` so far (US dollars)."""
+
+    usd: float
+
+
+@dataclass(frozen=True, slots=True)
 class CallResumed:
     """The call goes on after its process was lost: what was at work then will not come back by itself."""
 
@@ -136,6 +143,7 @@ EngineEvent = (
     | ToolFinished
     | StatementEnded
     | SilenceLasted
+    | MoneySpent
     | CallResumed
     | AnalysisCame
     | EndWanted

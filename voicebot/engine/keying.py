@@ -11,8 +11,9 @@ Keys that are under way are in no journal: who takes a call over asks for the en
 from __future__ import annotations
 
 from abc import abstractmethod
+from dataclasses import replace
 
-from voicebot.flow.model import Flow, Say
+from voicebot.flow.model import Flow
 from voicebot.flow.observations import ObservationSpec
 from voicebot.json_codec import dumps
 
@@ -122,12 +123,13 @@ class Keying(Errands):
     # ---- entries --------------------------------------------------------------------------------------------------
 
     def _ask_for(self, spec: ObservationSpec, *, again: bool = False) -> list[EngineEffect]:
-        entry, words = self._entry, words_for(self.flow, spec, again=again)
+        entry, words = self._entry, words_for(self.flow, spec, language=self.standing.language, again=again)
         if entry is None:
             return []
         if spec.ask.secret:
             entry.await_first(self._now, asked=False)
-        return [self._write(StatementBegun(entry.statement, words)), SpeakExactly(Say(words, name=entry.statement))]
+        begun = self._write(StatementBegun(entry.statement, words.text))
+        return [begun, SpeakExactly(replace(words, name=entry.statement))]
 
     def _entered(self, entry: KeyEntry) -> list[EngineEffect]:
         """The entry is whole: record it, or say that it is no value."""

@@ -6,10 +6,12 @@ the pause that its `Keypad` allows. What is whole is then read as any spoken val
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pydantic import JsonValue
 
 from voicebot.flow.keypad import LONGEST_ENTRY, Keypad
-from voicebot.flow.model import Flow
+from voicebot.flow.model import Flow, Say
 from voicebot.flow.observations import ObservationSpec
 
 from .entries import MASKED_KEY
@@ -92,15 +94,22 @@ class KeyEntry:
         return self._due
 
 
-def words_for(flow: Flow, spec: ObservationSpec, *, again: bool = False) -> str:
-    """The exact words that ask for a field by keys: the author's, or ours in the flow's language."""
-    keypad = spec.ask.keypad or Keypad()
+def words_for(flow: Flow, spec: ObservationSpec, *, language: str = "", again: bool = False) -> Say:
+    """The exact words that ask for a field by keys: the author's, or ours in this language, or else in English.
+
+    Args:
+        language: that the call is in; default: the flow's first.
+    """
+    keypad, language = spec.ask.keypad or Keypad(), language or flow.languages[0]
     if again and keypad.again:
-        return keypad.again
-    language = flow.languages[0] if flow.languages[0] in _ENTER else "en"
-    last = _LAST_KEY[language].get(keypad.ends_with, "") if keypad.length is None else ""
-    asked = keypad.prompt or _ENTER[language].format(what=spec.description, end=last)
-    return f"{_AGAIN[language]} {asked}" if again else asked
+        return Say(keypad.again).in_language(language)
+    code = language if language in _ENTER else "en"
+    if keypad.prompt:
+        asked = Say(keypad.prompt).in_language(language)
+    else:
+        last = _LAST_KEY[code].get(keypad.ends_with, "") if keypad.length is None else ""
+        asked = Say(_ENTER[code].format(what=spec.description, end=last), language=code)
+    return replace(asked, text=f"{_AGAIN[code]} {asked.text}", also=None) if again else replace(asked, also=None)
 
 
 def value_of(spec: ObservationSpec, keys: str, *, called: str | None) -> JsonValue:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import replace
 
 from pydantic import JsonValue
 
@@ -52,6 +53,7 @@ CLOSING_NOTES: Mapping[EndedReason, str] = {
     "silence": "The caller has not answered for a while. Say that you will hang up now, and a short goodbye.",
     "duration_limit": "The time for this call is over. Apologise briefly, say what is noted so far, and say goodbye.",
 }
+_ENDS_AS: Mapping[PhaseCause, EndedReason] = {"silence": "silence", "cost": "cost_limit"}
 
 
 class Movement(ABC):
@@ -179,7 +181,7 @@ class Movement(ABC):
                 return []
             case Transfer() as way:
                 return self._transfer_here(way)
-        return self._close("completed" if cause != "silence" else "silence", note="")
+        return self._close(_ENDS_AS.get(cause, "completed"), note="")
 
     def _go_on(self, note: str) -> list[EngineEffect]:
         """The model is to speak without a turn of the caller: something else has happened, which `note` tells."""
@@ -215,7 +217,9 @@ class Movement(ABC):
     def _last_words(self) -> Say | None:
         """The exact words that go before a transfer, if the phase has any."""
         end = self.phase.end
-        return Say(end.say, interruptible=False) if isinstance(end, Transfer) and end.say else None
+        if not (isinstance(end, Transfer) and end.say):
+            return None
+        return Say(end.say, interruptible=False).in_language(self.standing.language)
 
     def _collected(self) -> list[ObservationSpec]:
         return self.standing.collected(self.phase)
@@ -224,11 +228,13 @@ class Movement(ABC):
         """Have every statement of the phase spoken that can be, was not heard, and is not being said."""
         effects: list[EngineEffect] = []
         for say in self.phase.must_say if self.state.closing is None else ():
-            text = self.standing.statement(say)
-            if text is None or text in (self.state.heard.get(say.name), self.state.saying.get(say.name)):
+            text, wordings = self.standing.statement(say), self.standing.wordings(say)
+            if text is None or not wordings.isdisjoint(
+                (self.state.heard.get(say.name), self.state.saying.get(say.name))
+            ):
                 continue
             effects.append(self._write(StatementBegun(say.name, text)))
-            effects.append(SpeakExactly(Say(text, name=say.name, interruptible=say.interruptible)))
+            effects.append(SpeakExactly(replace(say.in_language(self.standing.language), text=text, also=None)))
         return effects
 
     # ---- writing --------------------------------------------------------------------------------------------------

@@ -120,6 +120,20 @@ def transfer_call_offer(phase: Phase) -> ToolSchema:
     )
 
 
+def switch_language_offer(languages: Sequence[str]) -> ToolSchema:
+    """`switch_language`: the caller speaks another of the flow's languages, or asks for it; the engine decides."""
+    return ToolSchema(
+        "switch_language",
+        "Call it at once when the caller asks to speak one of these languages, or begins to speak it, quoting them.",
+        {
+            "type": "object",
+            "properties": {"language": {"type": "string", "enum": list(languages)}, "quote": QUOTE},
+            "required": ["language", "quote"],
+            "additionalProperties": False,
+        },
+    )
+
+
 def end_call_offer() -> ToolSchema:
     """`end_call`: propose to end; refused as `goal_reached` while something is missing."""
     return ToolSchema(

@@ -60,6 +60,7 @@ def instructions(
     criteria: Sequence[str] = (),
     problems: Mapping[str, str] | None = None,
     secret: Sequence[ObservationSpec] = (),
+    language: str = "",
 ) -> str:
     """Everything the model needs in `phase`, as one text.
 
@@ -72,16 +73,18 @@ def instructions(
         criteria: what the model is to judge in this phase.
         problems: computed fields that have no value with the answers as they are, each with the reason.
         secret: what the caller enters in this phase without the model.
+        language: that the call is in (ISO 639-1); default: the flow's first.
     """
+    language = language or flow.languages[0]
     parts = [
         flow.persona,
         f"# Goal of the call\n{flow.goal}",
-        f"# Rules\n{_RULES}\n{_language_rule(flow)}",
+        f"# Rules\n{_RULES}\n{_language_rule(flow, language)}",
         f"# Now\n{_situation(flow, context, wall)}",
         f"# Knowledge\n{flow.knowledge}" if flow.knowledge else "",
         f"# Known so far\n{_known(flow, known)}" if known else "",
         f"# This part of the conversation: {phase.name}\n{phase.instructions}",
-        f"# Said for you\n{_SAID_FOR_YOU}\n{_statements(phase)}" if phase.must_say else "",
+        f"# Said for you\n{_SAID_FOR_YOU}\n{_statements(phase, language)}" if phase.must_say else "",
         f"# Still to find out now\n{_listed(missing)}" if missing else "",
         f"# Entered without you\n{_WITHOUT_YOU}\n{_listed(secret)}" if secret else "",
         f"# To read back now\n{_READ_BACK}\n{_listed(read_back)}" if read_back else "",
@@ -108,7 +111,8 @@ def look_back(
         known: values recorded, in JSON form.
         blank: what it may fill.
     """
-    told = f"Write {analysis.summary}. Write {_names(flow)[0]}, three sentences at most, about the caller, not to them."
+    name = _name(flow.languages[0])
+    told = f"Write {analysis.summary}. Write {name}, three sentences at most, about the caller, not to them."
     parts = [
         f"# Task\n{_LOOK_BACK}",
         f"# Goal of the call\n{flow.goal}",
@@ -120,15 +124,16 @@ def look_back(
     return "\n\n".join(part for part in parts if part)
 
 
-def _names(flow: Flow) -> list[str]:
-    return [_LANGUAGES.get(code, code) for code in flow.languages]
+def _name(language: str) -> str:
+    return _LANGUAGES.get(language, language)
 
 
-def _language_rule(flow: Flow) -> str:
-    names = _names(flow)
-    if len(names) == 1:
-        return f"- Speak {names[0]}."
-    return f"- Begin in {names[0]}; if the caller speaks {' or '.join(names[1:])}, go on in that language."
+def _language_rule(flow: Flow, language: str) -> str:
+    others = " or ".join(_name(code) for code in flow.languages if code != language)
+    if not others:
+        return f"- Speak {_name(language)}."
+    switch = f"If the caller asks for {others} or begins to speak it, call `switch_language` and go on in it"
+    return f"- Speak {_name(language)}. {switch}."
 
 
 def _situation(flow: Flow, context: CallContext, wall: datetime) -> str:
@@ -166,8 +171,8 @@ def _reasons(problems: Mapping[str, str]) -> str:
     return _points([f"{name}: {why}" for name, why in problems.items()])
 
 
-def _statements(phase: Phase) -> str:
-    return _points([say.text for say in phase.must_say])
+def _statements(phase: Phase, language: str) -> str:
+    return _points([say.in_language(language).text for say in phase.must_say])
 
 
 def _points(lines: Sequence[str]) -> str:

@@ -12,17 +12,18 @@ from pydantic import JsonValue, ValidationError
 from voicebot.errors import FunctionFailedError
 from voicebot.flow.expressions import Expression, Heard, Judged
 from voicebot.flow.functions import ValueFunction
-from voicebot.flow.model import LONGEST_SAY, Flow, Phase, Say
+from voicebot.flow.model import Flow, Phase, Say
 from voicebot.flow.observations import ObservationSpec
 from voicebot.flow.tools import readable
 from voicebot.flow.ways_out import Transfer
+from voicebot.flow.wording import LONGEST_SAY
 from voicebot.json_codec import dumps
 
 from .entries import PhaseCause
 from .state import EngineState, Quote
 
 _SENT_HERE: frozenset[PhaseCause] = frozenset(
-    {"jump", "rule", "key", "silence", "stuck", "failure", "no_answer"}
+    {"jump", "rule", "key", "silence", "stuck", "failure", "no_answer", "cost"}
 )  # not by being done
 _PLACE = re.compile(r"\{(\w+)\}")
 
@@ -37,6 +38,11 @@ class Standing:
     def phase(self) -> Phase:
         """The phase the call is in."""
         return self.flow.by_name[self.state.phase]
+
+    @property
+    def language(self) -> str:
+        """The language that the call is in (ISO 639-1)."""
+        return self.flow.languages[0] if self.state.switched is None else self.state.switched.language
 
     @property
     def values(self) -> dict[str, object]:
@@ -252,19 +258,31 @@ class Standing:
     # ---- exact statements -----------------------------------------------------------------------------------------
 
     def statement(self, say: Say) -> str | None:
-        """The words of a statement with its values in place; None while one of them is missing, or nothing is left."""
+        """The words of a statement with its values in place, in the language that the call is in.
+
+        None while one of the values is missing, or nothing is left.
+        """
+        return self._worded(say.in_language(self.language).text)
+
+    def wordings(self, say: Say) -> set[str]:
+        """The words of a statement as they read now, in every language that it has."""
+        return {worded for text in say.texts.values() if (worded := self._worded(text)) is not None}
+
+    def _worded(self, words: str) -> str | None:
         values = self.values
-        if any(name not in values for name in _PLACE.findall(say.text)):
+        if any(name not in values for name in _PLACE.findall(words)):
             return None
-        text = _PLACE.sub(lambda place: _spoken(values[place[1]]), say.text).strip()
+        text = _PLACE.sub(lambda place: _spoken(values[place[1]]), words).strip()
         if len(text) > LONGEST_SAY:  # a value may be as long, or as empty, as the model likes
             text = text[: LONGEST_SAY - 1] + "…"
         return text or None
 
     def was_heard(self, say: Say) -> bool:
-        """Whether the caller has heard the statement as it reads now: a changed value un-hears what quoted it."""
-        text = self.statement(say)
-        return text is not None and self.state.heard.get(say.name) == text
+        """Whether the caller has heard the statement as it reads now: a changed value un-hears what quoted it.
+
+        In whichever language: nobody has to hear it again because the call is in another one now.
+        """
+        return self.state.heard.get(say.name) in self.wordings(say)
 
     # ---- computed fields ------------------------------------------------------------------------------------------
 

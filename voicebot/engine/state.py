@@ -11,12 +11,14 @@ from pydantic import JsonValue
 from voicebot.flow.expressions import Judged
 from voicebot.flow.model import Flow
 
+from .detection import Leaning
 from .entries import (
     AskedAgain,
     CallerSaid,
     CallerTurnTaken,
     CallerUnclear,
     ClosingBegan,
+    CostReached,
     EndedReason,
     EngineEntry,
     EvidenceKind,
@@ -24,6 +26,7 @@ from .entries import (
     EvidenceWeighed,
     JudgementMade,
     KeysRefused,
+    LanguageSwitched,
     ObservationConfirmed,
     ObservationDeclined,
     ObservationFilled,
@@ -137,6 +140,9 @@ class EngineState:
     unchanged: set[str] = field(default_factory=set)  # the commits since whose last start nothing was recorded
     saying: dict[str, str] = field(default_factory=dict)  # statement → text, while it is said
     heard: dict[str, str] = field(default_factory=dict)  # statement → text that was heard to its end
+    switched: LanguageSwitched | None = None  # the last time; None while the call is in the flow's first language
+    leaning: Leaning = field(default_factory=Leaning)  # of the caller, since the last switch
+    costs_too_much: bool = False
     closing: EndedReason | None = None
     transfers: list[str] = field(default_factory=list)  # the targets of those begun, in order
     unreached: str | None = None  # the target that nobody answered, until the call goes on elsewhere
@@ -192,6 +198,10 @@ def apply(state: EngineState, flow: Flow, entry: EngineEntry, now: float) -> Non
             state.recorded_in_phase = True
         case EvidenceWeighed():
             _weigh(state, entry)
+        case LanguageSwitched():
+            state.switched, state.leaning = entry, Leaning()
+        case CostReached():
+            state.costs_too_much = True
         case KeysRefused():
             state.key_tries[entry.name] = entry.attempt
         case AskedAgain():
@@ -229,6 +239,8 @@ def _hear(state: EngineState, flow: Flow, entry: CallerSaid) -> None:
     turn = state.turn_of.get(entry.item_id)
     if turn is None:
         return
+    if len(flow.languages) > 1:
+        state.leaning = state.leaning.after(entry.text, flow.languages)
     state.transcripts[turn] = entry.text
     if flow.report.analysis is not None and flow.report.analysis.fill:
         return  # any of them may be quoted when the call is over

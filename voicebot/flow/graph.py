@@ -56,6 +56,8 @@ def _label(flow: Flow, way: Way) -> str:
             return f"{way.cause} failed"
         case "silence":
             return f"after {way.cause} of silence"
+        case "cost":
+            return f"the call has cost {way.cause}"
         case "no_answer":
             return f"nobody answers at {way.cause}"
         case "key":

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import KW_ONLY, asdict
+from dataclasses import KW_ONLY, asdict, field
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from .lengths import Seconds
+from .wording import Worded, Words
 
 LONGEST_ENTRY = 64  # keys; what is pressed beyond that is no answer
 
@@ -26,7 +27,8 @@ class Keypad:
         timeout: the longest pause between two keys; after it, what was pressed is taken for the whole.
         tries: so often it may go wrong (a value that is not valid, a pause without any key). After that the phase is
             stuck, and its limits' `then` is taken; an answer that may be spoken too is then asked for by voice.
-        prompt: exact words that ask for it, of a secret that is always so asked for; default: ours.
+        prompt: exact words that ask for it (one text, or one for each language), of a secret that is always so asked
+            for; default: ours.
         again: exact words after a try that went wrong; default: ours.
     """
 
@@ -35,8 +37,8 @@ class Keypad:
     ends_with: Terminator = "#"
     timeout: Seconds = 5.0
     tries: int = 3
-    prompt: str = ""
-    again: str = ""
+    prompt: Words = field(default="", hash=False)
+    again: Words = field(default="", hash=False)
 
     def __post_init__(self) -> None:
         if self.length is not None and not 1 <= self.length <= LONGEST_ENTRY:
@@ -55,8 +57,8 @@ class Keypad:
             ends_with: Terminator = "#",
             timeout: str | float = 5.0,
             tries: int = 3,
-            prompt: str = "",
-            again: str = "",
+            prompt: Worded = "",
+            again: Worded = "",
         ) -> None: ...
 
 

@@ -7,7 +7,7 @@ functions (tools, checks) stand in JSON by name and are looked up among register
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import KW_ONLY, field
+from dataclasses import KW_ONLY, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -22,9 +22,11 @@ from pydantic import (
     ValidationError,
     ValidationInfo,
     WithJsonSchema,
+    model_validator,
 )
 from pydantic.dataclasses import dataclass
 from pydantic.json_schema import GenerateJsonSchema
+from pydantic_core import ArgsKwargs
 
 from voicebot.errors import FlowError
 
@@ -39,9 +41,9 @@ from .source import place_of, remember_place
 from .targets import Number, Sip, Target
 from .tools import Once, Tool, Unverified, readable
 from .ways_out import Transfer, Voicemail, WayOut
+from .wording import Language, Text, Worded, Words
 
 _CONFIG = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
-LONGEST_SAY = 600  # characters: half a minute of speech
 
 
 def _registry(info: ValidationInfo) -> Mapping[str, Any]:
@@ -140,12 +142,71 @@ class Say:
 
     `interruptible=False`: the caller's speech does not stop it (a disclosure). In `must_say` it has a `name`, by which
     `heard("name")` asks for it, and `{field}` in its text stands for a recorded value.
+
+    A flow of several languages gives a text for each, as in `Say({"en": "Hello.", "it": "Buonasera."})`: the first one
+    is then `text`, in `language`, and the others are in `also`. Without `language`, the text is in the flow's first.
     """
 
-    text: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_SAY)]
+    text: Text
     _: KW_ONLY
     name: str = ""
     interruptible: bool = True
+    language: Language | None = None
+    also: dict[Language, Text] | None = field(default=None, hash=False)
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            text: Worded,
+            *,
+            name: str = "",
+            interruptible: bool = True,
+            language: str | None = None,
+            also: Mapping[str, str] | None = None,
+        ) -> None: ...
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_language(cls, given: object) -> object:
+        """Tell the first of several texts from the others."""
+        if isinstance(given, ArgsKwargs):
+            arguments = dict(given.kwargs or {})
+            if given.args:
+                arguments["text"] = given.args[0]
+            rest = given.args[1:]
+        elif isinstance(given, Mapping):
+            arguments, rest = dict(given), ()
+        else:
+            return given
+        if not isinstance(texts := arguments.get("text"), Mapping):
+            return given
+        if not texts or arguments.get("language") or arguments.get("also"):
+            raise ValueError('give the words as one text, or as one for each language: {"en": "…", "it": "…"}')
+        (arguments["language"], arguments["text"]), *others = texts.items()
+        arguments["also"] = dict(others) or None
+        return ArgsKwargs(rest, arguments) if isinstance(given, ArgsKwargs) else arguments
+
+    @property
+    def texts(self) -> Mapping[str | None, str]:
+        """The words by language, None standing for the flow's first."""
+        texts: dict[str | None, str] = {self.language: self.text}
+        return texts | {**(self.also or {})}
+
+    def has(self, language: str, first: str) -> bool:
+        """Whether there are words in this language, in a flow whose first one is `first`."""
+        return language == (self.language or first) or language in (self.also or {})
+
+    def in_language(self, language: str) -> Say:
+        """The statement with its words in this language alone; as it is where there are none."""
+        text = (self.also or {}).get(language)
+        if text is not None:
+            return replace(self, text=text, language=language, also=None)
+        return replace(self, also=None) if self.also and language == self.language else self
+
+
+def _saying(value: object) -> object:
+    return {"text": value} if isinstance(value, str) or (isinstance(value, Mapping) and "text" not in value) else value
 
 
 @dataclass(frozen=True, config=_CONFIG)
@@ -175,11 +236,15 @@ class HangUp:
 class AskAgain:
     """After a silence: say something short so that the caller knows the line is alive.
 
-    With `text`, exactly these words; else the model finds its own.
+    With `text`, exactly these words (one text, or one for each language); else the model finds its own.
     """
 
-    text: Annotated[str, StringConstraints(strip_whitespace=True, max_length=LONGEST_SAY)] = ""
+    text: Words = field(default="", hash=False)
     kind: Literal["ask_again"] = "ask_again"
+
+    if TYPE_CHECKING:
+
+        def __init__(self, text: Worded = "") -> None: ...
 
 
 @dataclass(frozen=True, config=_CONFIG)
@@ -237,17 +302,29 @@ class PhaseLimits:
 class Limits:
     """Bounds of a call. `duration` counts from the answer; at its end the bot closes the call politely.
 
-    `phase` bounds every phase that has no limits of its own and is not the one it leads to.
+    Attributes:
+        phase: bounds every phase that has no limits of its own and is not the one it leads to.
+        cost_usd: what the model's tokens may cost in a call (US dollars), by the prices that the operator has set. Once
+            they have cost so much, `cost_say` is said, and `cost_way` is taken.
+        cost_say: exact words for it; default: ours, which say goodbye where the call ends.
+        cost_way: the end of the call, or a phase to go on in; that one has to come to an end by itself.
     """
 
     _: KW_ONLY
     duration: Seconds = 1200.0
     silence: tuple[After, ...] = _LADDER
     phase: PhaseLimits | None = None
+    cost_usd: float | None = None
+    cost_say: Annotated[Say | None, BeforeValidator(_saying)] = None
+    cost_way: HangUp | To = HangUp()
 
     def __post_init__(self) -> None:
         if not 1 <= self.duration <= 4 * 3600:
             raise ValueError("duration must be from 1s to 4h")
+        if self.cost_usd is not None and not 0.01 <= self.cost_usd <= 1000:
+            raise ValueError("cost_usd must be from 0.01 to 1000")
+        if self.cost_usd is None and (self.cost_say is not None or self.cost_way != HangUp()):
+            raise ValueError("cost_say and cost_way need cost_usd")
         delays = [rung.delay for rung in self.silence]
         if delays != sorted(set(delays)) or (delays and delays[0] < 1):
             raise ValueError("silence must list growing delays of at least 1s")
@@ -257,7 +334,14 @@ class Limits:
     if TYPE_CHECKING:
 
         def __init__(
-            self, *, duration: str | float = ..., silence: Iterable[After] = ..., phase: PhaseLimits | None = None
+            self,
+            *,
+            duration: str | float = ...,
+            silence: Iterable[After] = ...,
+            phase: PhaseLimits | None = None,
+            cost_usd: float | None = None,
+            cost_say: Say | Worded | None = None,
+            cost_way: HangUp | To = ...,
         ) -> None: ...
 
 
@@ -405,20 +489,16 @@ class Report:
         ) -> None: ...
 
 
-def _opening(value: object) -> object:
-    return Say(value) if isinstance(value, str) else value
-
-
 @dataclass(frozen=True, config=_CONFIG)
 class LeaveMessage:
     """When an answering machine takes our call: say this, after its tone, and hang up."""
 
-    say: Annotated[Say, BeforeValidator(_opening)]
+    say: Annotated[Say, BeforeValidator(_saying)]
     kind: Literal["leave_message"] = "leave_message"
 
     if TYPE_CHECKING:
 
-        def __init__(self, say: Say | str) -> None: ...
+        def __init__(self, say: Say | Worded) -> None: ...
 
 
 @dataclass(frozen=True, config=_CONFIG)
@@ -430,7 +510,8 @@ class Flow:
         phases: at least one; `initial_phase` names the first (default: the first in the list).
         persona: who speaks, and how.
         opening: exact first words; without it the model greets in its own.
-        languages: ISO 639-1 codes; the first is the default.
+        languages: ISO 639-1 codes; a call begins in the first one, and goes on in another if the caller speaks it or
+            asks for it.
         voice: a voice of the speech model.
         timezone: IANA zone of the business; prompts give its date and time.
         knowledge: facts the model may use, as text; a `Path` names a text file beside the flow's file.
@@ -453,8 +534,8 @@ class Flow:
     observations: ObservationsClass = Observations
     initial_phase: str = ""
     persona: str = ""
-    opening: Annotated[Say | None, BeforeValidator(_opening)] = None
-    languages: tuple[Annotated[str, StringConstraints(pattern=r"^[a-z]{2}$")], ...] = ("en",)
+    opening: Annotated[Say | None, BeforeValidator(_saying)] = None
+    languages: tuple[Language, ...] = ("en",)
     voice: str = "marin"
     timezone: str = "UTC"
     knowledge: str | Path = ""
@@ -464,7 +545,7 @@ class Flow:
     limits: Limits = Limits()
     rules: tuple[Rule, ...] = ()
     handlers: tuple[HandlerName, ...] = ()
-    apology: Annotated[Say | None, BeforeValidator(_opening)] = None
+    apology: Annotated[Say | None, BeforeValidator(_saying)] = None
     fallback: tuple[Transfer | Voicemail, ...] = ()
     on_voicemail: LeaveMessage | HangUp | None = None
     record: Recording | None = None
@@ -491,7 +572,7 @@ class Flow:
             observations: type[Observations] = ...,
             initial_phase: str = "",
             persona: str = "",
-            opening: Say | str | None = None,
+            opening: Say | Worded | None = None,
             languages: Iterable[str] = ("en",),
             voice: str = "marin",
             timezone: str = "UTC",
@@ -502,7 +583,7 @@ class Flow:
             limits: Limits = ...,
             rules: Iterable[Rule] = (),
             handlers: Iterable[Handler] = (),
-            apology: Say | str | None = None,
+            apology: Say | Worded | None = None,
             fallback: Iterable[WayOut] = (),
             on_voicemail: LeaveMessage | HangUp | None = None,
             record: Recording | None = None,
@@ -516,7 +597,7 @@ class Flow:
         """What is said to an answering machine, without the caller's speech stopping it."""
         if not isinstance(self.on_voicemail, LeaveMessage):
             return None
-        return Say(self.on_voicemail.say.text, interruptible=False)
+        return replace(self.on_voicemail.say, name="", interruptible=False)
 
     @cached_property
     def specs(self) -> Mapping[str, ObservationSpec]:

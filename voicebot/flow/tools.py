@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args, get_type_hints, overload
@@ -15,10 +16,12 @@ from voicebot.errors import FlowError
 
 from .json_types import schema_of
 from .source import calling_place
+from .wording import Worded
 
 DEFAULT_TIMEOUT_S = 8.0
+_CODE = re.compile(r"[a-z]{2}")  # ISO 639-1
 Unverified = Literal["ask", "go"]
-RESERVED = frozenset({"record", "judge", "apply_rule", "request_phase", "end_call", "transfer_call"})
+RESERVED = frozenset({"record", "judge", "apply_rule", "request_phase", "switch_language", "end_call", "transfer_call"})
 
 
 def _nobody_listens(*words: object, **values: object) -> None:
@@ -66,7 +69,7 @@ class Tool:
     arguments: type[BaseModel]
     timeout_s: float
     context_parameter: str | None
-    filler: str = ""
+    filler: Worded = field(default="", hash=False)
 
     def once(self, *, on_failure: str, idempotent: bool = False, unverified: Unverified = "ask") -> Once:
         """Have it run once in a call, whatever happens to sockets and processes meanwhile.
@@ -115,25 +118,26 @@ class Once:
 @overload
 def tool(function: Callable[..., object], /) -> Tool: ...
 @overload
-def tool(*, timeout_s: float = DEFAULT_TIMEOUT_S, filler: str = "") -> Callable[[Callable[..., object]], Tool]: ...
+def tool(*, timeout_s: float = DEFAULT_TIMEOUT_S, filler: Worded = "") -> Callable[[Callable[..., object]], Tool]: ...
 def tool(
-    function: Callable[..., object] | None = None, /, *, timeout_s: float = DEFAULT_TIMEOUT_S, filler: str = ""
+    function: Callable[..., object] | None = None, /, *, timeout_s: float = DEFAULT_TIMEOUT_S, filler: Worded = ""
 ) -> Tool | Callable[[Callable[..., object]], Tool]:
     """Make a typed function with a docstring into a tool.
 
     Args:
         timeout_s: how long a use may take (0.1 to 60 s); past it the model is told that it took too long.
-        filler: exact words for the caller when it takes longer than a breath, as in "One moment, I am looking."
+        filler: exact words for the caller when it takes longer than a breath, as in "One moment, I am looking."; one
+            text, or one for each language.
 
     Raises:
-        FlowError: no docstring, an untyped parameter, `*args`, or a name the engine uses itself.
+        FlowError: no docstring, an untyped parameter, `*args`, a filler that is none, or a name the engine uses itself.
     """
     if function is not None:
         return _tool(function, timeout_s, filler)
     return lambda given: _tool(given, timeout_s, filler)
 
 
-def _tool(function: Callable[..., object], timeout_s: float, filler: str) -> Tool:
+def _tool(function: Callable[..., object], timeout_s: float, filler: Worded) -> Tool:
     name, place = getattr(function, "__name__", "tool"), calling_place()
     description = inspect.getdoc(function)
     if not description:
@@ -158,7 +162,11 @@ def _tool(function: Callable[..., object], timeout_s: float, filler: str) -> Too
     arguments = create_model(name, __config__=ConfigDict(extra="forbid"), **members)
     schema = schema_of(arguments)
     schema.pop("title", None)
-    return Tool(name, description, schema, function, arguments, timeout_s, context_parameter, filler.strip())
+    said = filler.strip() if isinstance(filler, str) else {code: text.strip() for code, text in filler.items()}
+    if not isinstance(said, str) and not (said and all(said.values()) and all(map(_CODE.fullmatch, said))):
+        mend = 'give one text, or one for each language: {"en": "…", "it": "…"}'
+        raise FlowError(f"the filler of {name} has a language without words", where=place, mend=mend)
+    return Tool(name, description, schema, function, arguments, timeout_s, context_parameter, said)
 
 
 def readable(error: ValidationError) -> str:

@@ -21,6 +21,7 @@ WayKind = Literal[
     "no_answer",  # nobody could be reached for the caller
     "key",  # a key of the phase's menu
     "silence",  # a rung of the silence ladder
+    "cost",  # the call has cost what it may
 ]
 
 
@@ -31,8 +32,8 @@ class Way:
     Attributes:
         start: the phase it leaves; None if it is open from every phase that does not end the call.
         when: its guard, if it has one.
-        cause: of a rule its name, of a failure the tool's, of limits when, of silence how long, of a key which, of a
-            transfer that nobody answers its target; else empty.
+        cause: of a rule its name, of a failure the tool's, of limits when, of silence how long, of a cost how much, of
+            a key which, of a transfer that nobody answers its target; else empty.
         where: `file:line` at which it is written.
     """
 
@@ -45,7 +46,7 @@ class Way:
 
 
 def ways(flow: Flow) -> Iterator[Way]:
-    """Every way of a flow, in the order it is written; limits of all phases, rules and silence come last."""
+    """Every way of a flow, in the order it is written; limits of all phases, rules, silence and cost come last."""
     for phase in flow.phases:
         yield from ways_of(flow, phase)
     yield from ways_from_anywhere(flow)
@@ -91,6 +92,8 @@ def ways_from_anywhere(flow: Flow) -> Iterator[Way]:
     for rung in flow.limits.silence:
         if isinstance(rung.then, To):
             yield Way(None, rung.then.phase, "silence", cause=f"{rung.delay:g} s", where=place)
+    if isinstance(flow.limits.cost_way, To):
+        yield Way(None, flow.limits.cost_way.phase, "cost", cause=f"${flow.limits.cost_usd:g}", where=place)
 
 
 def _bound(limits: PhaseLimits) -> str:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY
-from typing import TYPE_CHECKING, Annotated, Literal
+from dataclasses import KW_ONLY, field
+from typing import TYPE_CHECKING, Literal
 
-from pydantic import ConfigDict, StringConstraints
+from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
 from .lengths import Seconds
 from .source import remember_place
 from .targets import Address, check_ring
+from .wording import Worded, Words
 
 _CONFIG = ConfigDict(extra="forbid")
 LONGEST_MESSAGE_S = 3600.0  # TwiML <Record>: maxLength
-LONGEST_GOODBYE = 600  # characters, as of any statement
 
 
 @dataclass(frozen=True, config=_CONFIG)
@@ -25,14 +25,15 @@ class Transfer:
         to: the name of one of the flow's targets; as a way out it may be a telephone number (E.164), too.
         timeout: how long it rings before the next way is taken; default: as the target says.
         brief: tell whoever answers who calls and what is known, before the two are joined.
-        say: exactly these words go before it, at the end of a phase; without, what its instructions say.
+        say: exactly these words go before it, at the end of a phase (one text, or one for each language); without,
+            what its instructions say.
     """
 
     to: Address
     _: KW_ONLY
     timeout: Seconds | None = None
     brief: bool = False
-    say: Annotated[str, StringConstraints(strip_whitespace=True, max_length=LONGEST_GOODBYE)] = ""
+    say: Words = field(default="", hash=False)
     kind: Literal["transfer"] = "transfer"
 
     def __post_init__(self) -> None:
@@ -42,7 +43,7 @@ class Transfer:
     if TYPE_CHECKING:
 
         def __init__(
-            self, to: str, *, timeout: str | float | None = None, brief: bool = False, say: str = ""
+            self, to: str, *, timeout: str | float | None = None, brief: bool = False, say: Worded = ""
         ) -> None: ...
 
 

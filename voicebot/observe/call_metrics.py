@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import fields
 from typing import Any
 
 from voicebot.call.entries import (
+    TOKEN_KINDS,
     BotSaid,
     CallOpened,
     CallTakenOver,
@@ -33,7 +33,6 @@ from .prices import Price
 
 CLIPPED_CALL = 0.01  # share of samples at the end of the scale from which a call counts as clipped
 _CODE = re.compile(r"[a-z][a-z0-9_]{0,63}")
-_KINDS = tuple(field.name for field in fields(TokensSpent))
 
 
 class CallMetrics:
@@ -86,7 +85,7 @@ class CallMetrics:
         self._families.not_exact.add(self._flow)
 
     def _spent(self, entry: TokensSpent) -> None:
-        for kind in _KINDS:
+        for kind in TOKEN_KINDS:
             if count := getattr(entry, kind):
                 self._families.tokens.add(kind, by=count)
         if self._price is not None:

@@ -22,15 +22,15 @@ def session_update(event_id: str, session: Mapping[str, object]) -> str:
 
 
 def phase_session(
-    instructions: str, tools: Sequence[ToolSchema], turn_detection: Mapping[str, object] | None = None
+    instructions: str, tools: Sequence[ToolSchema], hearing: Mapping[str, object] | None = None
 ) -> dict[str, object]:
     """Make the `session` object that changes instructions and tools, and neither voice nor formats.
 
     Args:
-        turn_detection: None leaves it as it is.
+        hearing: fields of `audio.input` that change.
     """
     session: dict[str, object] = {"type": "realtime", "instructions": instructions, "tools": _tools(tools)}
-    return session if turn_detection is None else session | {"audio": {"input": {"turn_detection": turn_detection}}}
+    return session | {"audio": {"input": dict(hearing)}} if hearing else session
 
 
 def append_audio(event_id: str, payload: bytes) -> str:

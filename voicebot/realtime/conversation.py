@@ -27,7 +27,7 @@ from .configuration import Configuration
 from .limits import Limits
 from .outbox import Outbox
 from .replies import Replies
-from .session import SessionConfig, initial_session, turn_detection
+from .session import SessionConfig, hearing, initial_session
 
 # Another session would meet the same: what has to change is an account, a key or a setting.
 FATAL_CODES = frozenset(
@@ -231,9 +231,9 @@ class Conversation:
                 self._tell(self._replies.cancel(now), now)
             case ports.Truncate(item_id, audio_end_ms):
                 put(client_events.truncate_item, item_id=item_id, audio_end_ms=audio_end_ms)
-            case ports.Configure(instructions, tools, turns):
-                detection = None if turns is None else turn_detection(self._config, turns)
-                self._configuration.update(client_events.phase_session(instructions, tools, detection))
+            case ports.Configure(instructions, tools, turns, language):
+                changed = hearing(self._config, turns, language)
+                self._configuration.update(client_events.phase_session(instructions, tools, changed))
             case ports.AnswerTool(call_id, output):
                 put(client_events.answer_call, call_id=call_id, output=output)
             case ports.InsertSaid(text):

@@ -65,6 +65,24 @@ def initial_session(config: SessionConfig) -> dict[str, object]:
     }
 
 
+def hearing(config: SessionConfig, turns: TurnTaking | None, language: str | None) -> dict[str, object]:
+    """Make the fields of `audio.input` that change: how turns end, and the language that the caller speaks now.
+
+    Where the model of the transcripts takes several languages, that one becomes the likeliest; else it is the only one.
+    None leaves either as it is. In text there are none.
+    """
+    changed: dict[str, object] = {}
+    if config.text:
+        return changed
+    if turns is not None:
+        changed["turn_detection"] = turn_detection(config, turns)
+    if language is not None and (model := config.transcription_model) is not None:
+        takes_several = model in _TAKES_LANGUAGES
+        others = [tag for tag in config.languages if takes_several and tag.partition("-")[0].lower() != language]
+        changed["transcription"] = _transcription(model, (language, *others))
+    return changed
+
+
 def turn_detection(config: SessionConfig, turns: TurnTaking) -> dict[str, object] | None:
     """Make the `turn_detection` object, whole: it replaces the one before. None in text, where no audio comes."""
     if config.text:

@@ -121,8 +121,9 @@ async def create_app(
         total=settings.max_connections,
         per_address=settings.max_connections_per_address,
     )
+    price = price_of(settings.model, settings.prices)
     observing = Observing(
-        price=price_of(settings.model, settings.prices),
+        price=price,
         tracing=tracing,
         worker=siblings.number if siblings is not None else None,
         loop_lag=lambda: lag.lag_s,
@@ -151,6 +152,7 @@ async def create_app(
             model=settings.model,
             transcription_model=settings.transcription_model,
             audio_format=audio_format,
+            cost_of=price.of if price is not None else None,
         ),
         shelf=current,
         reporter=reporter,

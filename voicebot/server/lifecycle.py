@@ -21,7 +21,7 @@ from voicebot.audio.formats import AudioFormat
 from voicebot.call.about import context_of
 from voicebot.call.clips import ClipCache
 from voicebot.call.core import CallCore
-from voicebot.call.entries import CallOpened, Entry
+from voicebot.call.entries import CallOpened, Entry, TokensSpent
 from voicebot.call.messages import Send
 from voicebot.call.past import Past, read_past
 from voicebot.call.ports import ModelLeg
@@ -58,7 +58,7 @@ _UNREPORTED = "a call could not be reported; its journal is kept"
 
 @dataclass(frozen=True)
 class ModelAccess:
-    """How calls reach the model. The key never shows in a repr."""
+    """How calls reach the model, and what its tokens cost if that is known. The key never shows in a repr."""
 
     url: str
     api_key: Callable[[], str]
@@ -66,6 +66,7 @@ class ModelAccess:
     transcription_model: str
     audio_format: AudioFormat
     gate: Gate = field(default_factory=Gate)
+    cost_of: Callable[[TokensSpent], float] | None = None  # US dollars
 
 
 class CallObserver(Protocol):
@@ -209,6 +210,9 @@ class Calls:
         flow, access, past = loaded.flow, self._access, begins if isinstance(begins, Past) else None
         opened = past.opened if past is not None else begins
         variables = opened.variables if isinstance(opened, CallOpened) else {}
+        if flow.limits.cost_usd is not None and access.cost_of is None:
+            unkept = "the flow's cost_usd cannot be kept: VOICEBOT_PRICES has no price of %s"
+            log.warning(unkept, access.model, extra=named("cost_unknown", record.call_sid))
         engine = PhaseEngine(flow, context_of(record, variables))
         core = CallCore(
             engine,
@@ -217,6 +221,7 @@ class Calls:
             model=access.model,
             past=past,
             passes_on=bool(flow.fallback),
+            cost_of=access.cost_of,
         )
         session = CallSession(
             core,

@@ -211,7 +211,7 @@ class Passing:
 
     def _document(self, record: CallRecord, past: Past, on: PassedOn) -> str:
         flow = self._flow(past)
-        way, language = self._way(past, on), flow.languages[0]
+        way, language = self._way(past, on), past.language or flow.languages[0]
         action_url = f"{self._public_url}{PASSED_PATH}?way={on.number}"
         if isinstance(way, Voicemail):
             return twiml.record_message(language=language, action_url=action_url, longest_s=way.max)
@@ -257,7 +257,7 @@ class Passing:
 
     def _closing(self, on: PassedOn, result: PassingEnded, past: Past) -> str:
         """The last that the phone line says."""
-        language = self._flow(past).languages[0]
+        language = past.language or self._flow(past).languages[0]
         if result.done:
             return twiml.say_received(language) if result.status == "recorded" else twiml.hang_up()
         return twiml.say_trouble(language) if on.name is None else twiml.say_goodbye(language)

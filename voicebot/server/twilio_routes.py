@@ -222,12 +222,14 @@ class TwilioRoutes:
         if record is None or record.ended is not None:
             return await self._ended(call_sid)
         loaded = self._shelf().flows.get(record.flow_name)
-        request[_LANGUAGE] = language = loaded.flow.languages[0] if loaded is not None else self.language
+        language = loaded.flow.languages[0] if loaded is not None else self.language
+        request[_LANGUAGE] = language
         if form.get("CallStatus") in _ENDED:
             self._calls.line_over(call_sid)
             return _xml(twiml.hang_up())
         session = self._calls.get(call_sid)
         if session is not None and session.attempt == record.attempt:
+            request[_LANGUAGE] = language = session.language
             if session.waits_for_return:  # the same webhook once more
                 return self._connect(record)
             session.hang_up()
@@ -237,6 +239,7 @@ class TwilioRoutes:
                 await _wait_for(session)
         else:
             past = read_past(await self._store.journal(call_sid), self._wall())
+            request[_LANGUAGE] = language = past.language or language
             reason = past.closed
             passes_on = reason in _PASSED_ON or bool(past.passings)
         if reason is not None:
@@ -290,7 +293,8 @@ class TwilioRoutes:
         if report is not None:
             ended = json.loads(report)["data"]
             loaded = self._shelf().flows.get(ended["flow"])
-            reason, language = ended["ended_reason"], loaded.flow.languages[0] if loaded is not None else language
+            flows = loaded.flow.languages[0] if loaded is not None else language
+            reason, language = ended["ended_reason"], ended.get("language") or flows
         return _xml(twiml.say_trouble(language) if reason in ENDED_BADLY else twiml.hang_up())
 
     @_spoken_fallback

@@ -14,7 +14,9 @@ from datetime import date, datetime
 from .brain import Context, ContextItem
 from .cooperative_words import Schema, properties_of, required_of
 
-ENGINES_OWN = frozenset({"record", "judge", "request_phase", "apply_rule", "end_call", "transfer_call"})
+ENGINES_OWN = frozenset(
+    {"record", "judge", "request_phase", "apply_rule", "end_call", "transfer_call", "switch_language"}
+)
 _HEADING = re.compile(r"^# (.+)$", re.MULTILINE)
 _LISTED = re.compile(r"^- (\w+): (.*)$", re.MULTILINE)
 _PHASE = "This part of the conversation:"

@@ -35,6 +35,7 @@ PointKind = Literal[
     "silence",
     "no_answer",
     "key",
+    "cost",
 ]
 
 _ANY = "any phase"
@@ -50,6 +51,7 @@ _PLURAL: Mapping[PointKind, str] = {
     "failure": "ways of failure",
     "silence": "silences",
     "no_answer": "ways back from transfers",
+    "cost": "ways out of the cost",
 }
 _WAY_OF: Mapping[PhaseCause, WayKind] = {
     "criteria": "transition",
@@ -60,6 +62,7 @@ _WAY_OF: Mapping[PhaseCause, WayKind] = {
     "stuck": "stuck",
     "failure": "failure",
     "no_answer": "no_answer",
+    "cost": "cost",
 }
 
 

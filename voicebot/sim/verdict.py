@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from voicebot.call.statements import apology_of, hold_words, words_of_return, words_when_unreached
 from voicebot.engine.keypad import words_for
+from voicebot.engine.spending import words_of_cost
 from voicebot.flow.loader import LoadedFlow
+from voicebot.flow.model import Flow
 from voicebot.flow.tools import Tool
 from voicebot.flow.ways_out import Transfer
+from voicebot.flow.wording import texts_of
 
 from .brain import Says
 from .caller import Hear, Interrupt, Press, Say
@@ -65,13 +68,9 @@ def misheard(
     ]
     statements = [one_line(text) for text in scenario.expected.statements]
     everything = [said for said in bot_said if said.text]
-    fillers = [one_line(tool.filler) for tool in loaded.functions.values() if isinstance(tool, Tool) and tool.filler]
-    flow = loaded.flow
-    in_need = (hold_words(flow), words_of_return(flow), words_when_unreached(flow), apology_of(flow))
-    transfers = [phase.end.say for phase in flow.phases if isinstance(phase.end, Transfer) and phase.end.say]
-    by_keys = [spec for spec in loaded.flow.specs.values() if spec.ask.keypad is not None]
-    asked = [words_for(loaded.flow, spec, again=again) for spec in by_keys for again in (False, True)]
-    exact = (*(say.text for say in in_need if say is not None), *transfers, *announced, *asked)
+    tools = [tool.filler for tool in loaded.functions.values() if isinstance(tool, Tool)]
+    fillers = [one_line(text) for filler in tools for text in texts_of(filler).values()]
+    exact = (*_beside_the_script(loaded.flow), *announced)
     beside = [*statements, *fillers, *map(one_line, exact)]
     heard = [said for said in everything if not any(text.startswith(said.text) for text in beside)]
     whole = {said.text for said in everything if said.complete and not said.damaged}
@@ -102,6 +101,21 @@ def misheard_by_machine(
         for said in recorded
         if said.start_ms >= behind_ms and said.text != message
     ]
+
+
+def _beside_the_script(flow: Flow) -> Iterator[str]:
+    """What may be said exactly without being scripted, in every language of the flow."""
+    by_keys = [spec for spec in flow.specs.values() if spec.ask.keypad is not None]
+    for code in flow.languages:
+        in_need = [words(flow, code) for words in (hold_words, words_of_return, words_when_unreached, apology_of)]
+        yield from (say.text for say in in_need if say is not None)
+        yield words_of_cost(flow, code).text
+        yield from (
+            words_for(flow, spec, language=code, again=again).text for spec in by_keys for again in (False, True)
+        )
+    for phase in flow.phases:
+        if isinstance(phase.end, Transfer):
+            yield from texts_of(phase.end.say).values()
 
 
 def report_problems(

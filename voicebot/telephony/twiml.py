@@ -73,6 +73,13 @@ FALLBACK_SENTENCES: Mapping[str, FallbackSentences] = MappingProxyType(
             voicemail="Ahora mismo nadie puede atender su llamada. Por favor, deje un mensaje después de la señal.",
             received="Gracias por su mensaje. Adiós.",
         ),
+        "pt": FallbackSentences(
+            trouble="Lamentamos, temos um problema técnico. Por favor, volte a ligar dentro de alguns minutos.",
+            goodbye="Neste momento não podemos atender a sua chamada. Por favor, tente mais tarde. Até à próxima.",
+            transfer="Um momento, por favor. Vamos pô-lo em contacto com alguém.",
+            voicemail="Neste momento ninguém pode atender a sua chamada. Por favor, deixe mensagem depois do sinal.",
+            received="Obrigado pela sua mensagem. Até à próxima.",
+        ),
     }
 )
 

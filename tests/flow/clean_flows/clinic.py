@@ -116,7 +116,7 @@ flow = Flow(
     record=Recording(consent="recorded", refusal="unrecorded"),
     apology="I am sorry, something of ours has failed. Please call again.",
     fallback=[Transfer("+15550100077", timeout="20s"), Voicemail(max="2m")],
-    languages=["en", "it"],
+    languages=["en"],
     timezone="Europe/Rome",
     numbers=["+15550100042"],
     observations=Visit,

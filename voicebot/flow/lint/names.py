@@ -46,6 +46,8 @@ def _subject(way: Way) -> str:
             return f"target {way.cause!r}"
         case "key":
             return f"key {way.cause} of phase {way.start!r}"
+        case "cost":
+            return "the cost"
     return "silence"
 
 

@@ -10,8 +10,13 @@ _PLACE = re.compile(r"\{(\w+)\}")
 
 
 def places_in(say: Say) -> list[str]:
-    """The fields that a statement quotes."""
-    return _PLACE.findall(say.text)
+    """The fields that a statement quotes, in whichever language."""
+    return list(dict.fromkeys(name for text in say.texts.values() for name in places_in_text(text)))
+
+
+def places_in_text(text: str) -> list[str]:
+    """The fields that its words quote in one of its languages."""
+    return _PLACE.findall(text)
 
 
 def stray_braces(text: str) -> bool:

@@ -57,7 +57,7 @@ def _goes_on(flow: Flow, phase: Phase) -> bool:
 
 
 def _ending(study: Study) -> set[str]:
-    """The phases from which the flow itself comes to an end of the call, silence left out."""
+    """The phases from which the flow itself comes to an end of the call, silence and cost left out."""
     flow = study.flow
     rule_ends = any(isinstance(rule.then, HangUp) for rule in flow.rules)
     ending = {phase.name for phase in flow.phases if phase.end is not None or rule_ends}
@@ -65,7 +65,7 @@ def _ending(study: Study) -> set[str]:
         more = {
             name
             for name, open_ways in study.ways.items()
-            if name not in ending and any(way.end in ending for way in open_ways if way.kind != "silence")
+            if name not in ending and any(way.end in ending for way in open_ways if way.kind not in ("silence", "cost"))
         }
         if not more:
             return ending

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-from ..model import LONGEST_SAY, AskAgain, Flow, Say
+from ..model import AskAgain, Flow, LeaveMessage, Phase, Say
 from ..source import place_of
 from ..ways_out import Transfer
+from ..wording import LONGEST_SAY, texts_of
 from . import budget
 from .findings import Flaw, LintRule, instead
-from .places import places_in, stray_braces
+from .places import places_in_text, stray_braces
 from .study import Study
 
 MANY_TOKENS = 4_000
@@ -28,15 +29,8 @@ def _statements(study: Study) -> Iterator[Flaw]:
         for say in phase.must_say:
             if flow.statements[say.name].text != say.text:
                 yield Flaw(place_of(phase), f"two statements are named {say.name!r}", "give each text its own name")
-            for name in places_in(say):
-                if name not in flow.specs:
-                    mend = instead(name, flow.specs, "observations")
-                    yield Flaw(place_of(phase), f"{{{name}}} in {say.name!r} is no observation", mend)
-            if stray_braces(say.text):
-                mend = "write the name of an observation alone in braces, as in {total}"
-                yield Flaw(place_of(phase), f"{say.name!r} has braces that are no place for a value", mend)
-            if not any(sign.isalnum() for sign in say.text):
-                yield Flaw(place_of(phase), f"the statement {say.name!r} has no words", "write what is to be said")
+            for text in say.texts.values():
+                yield from _statement(flow, phase, say.name, text)
     for guard in study.guards:
         for name in guard.expression.statements():
             if name not in flow.statements:
@@ -44,8 +38,22 @@ def _statements(study: Study) -> Iterator[Flaw]:
                 yield Flaw(guard.where, f"no phase must say {name!r}", mend)
 
 
+def _statement(flow: Flow, phase: Phase, name: str, text: str) -> Iterator[Flaw]:
+    """What is wrong with a statement in one of its languages."""
+    for field in places_in_text(text):
+        if field not in flow.specs:
+            mend = instead(field, flow.specs, "observations")
+            yield Flaw(place_of(phase), f"{{{field}}} in {name!r} is no observation", mend)
+    if stray_braces(text):
+        mend = "write the name of an observation alone in braces, as in {total}"
+        yield Flaw(place_of(phase), f"{name!r} has braces that are no place for a value", mend)
+    if not any(sign.isalnum() for sign in text):
+        yield Flaw(place_of(phase), f"the statement {name!r} has no words", "write what is to be said")
+
+
 def _exact_words(study: Study) -> Iterator[Flaw]:
-    for what, text, where in _spoken(study.flow):
+    spoken = ((what, text, where) for what, words, where in spoken_in(study.flow) for text in words.values())
+    for what, text, where in spoken:
         if not any(sign.isalnum() for sign in text):
             yield Flaw(where, f"{what} has no words", "write what is to be said")
         elif "{" in text or "}" in text:
@@ -55,27 +63,35 @@ def _exact_words(study: Study) -> Iterator[Flaw]:
             yield Flaw(where, f"{what} has {len(text)} characters", f"say it in at most {LONGEST_SAY}")
 
 
-def _spoken(flow: Flow) -> Iterator[tuple[str, str, str | None]]:
-    """What is spoken as it is written, but for statements of phases."""
-    place = place_of(flow)
-    for what, say in (("the opening", flow.opening), ("the apology", flow.apology)):
+def spoken_in(flow: Flow) -> Iterator[tuple[str, Mapping[str | None, str], str | None]]:
+    """What is spoken as it is written, by language, but for statements of phases: what it is, its words, and where."""
+    place, limits = place_of(flow), flow.limits
+    whole = (
+        ("the opening", flow.opening),
+        ("the apology", flow.apology),
+        ("what is said at the cost", limits.cost_say),
+    )
+    for what, say in whole:
         if say is not None:
-            yield what, say.text, place
-    for rung in flow.limits.silence:
-        if isinstance(rung.then, AskAgain) and rung.then.text:
-            yield f"the question after {rung.delay:g} s of silence", rung.then.text, place
+            yield what, say.texts, place
+    if isinstance(flow.on_voicemail, LeaveMessage):
+        yield "the message for a machine", flow.on_voicemail.say.texts, place
+    for rung in limits.silence:
+        if isinstance(rung.then, AskAgain):
+            yield f"the question after {rung.delay:g} s of silence", texts_of(rung.then.text), place
     for rule in flow.rules:
         if isinstance(rule.then, Say):
-            yield f"what rule {rule.name!r} says", rule.then.text, place_of(rule)
+            yield f"what rule {rule.name!r} says", rule.then.texts, place_of(rule)
     for spec in flow.specs.values():
         if spec.ask.keypad is not None:
             asked = (("asks for", spec.ask.keypad.prompt), ("asks again for", spec.ask.keypad.again))
-            yield from ((f"what {how} {spec.name!r}", text, spec.ask.place) for how, text in asked if text)
+            yield from ((f"what {how} {spec.name!r}", texts_of(words), spec.ask.place) for how, words in asked)
     for phase in flow.phases:
         used = [*flow.tools_in(phase), *([phase.commit.tool] if phase.commit is not None else [])]
         for tool in used:
-            if tool.filler:
-                yield f"the filler of {tool.name!r}", tool.filler, place_of(phase)
+            yield f"the filler of {tool.name!r}", texts_of(tool.filler), place_of(phase)
+        if isinstance(phase.end, Transfer):
+            yield f"what is said before the transfer of {phase.name!r}", texts_of(phase.end.say), place_of(phase)
 
 
 def _much_to_read(study: Study) -> Iterator[Flaw]:

@@ -182,7 +182,7 @@ def _open_ways(study: Study, phase: Phase, sight: Sight) -> Iterator[str]:
                 if done:
                     yield way.end
             case _:
-                if way.when is None or way.kind == "silence" or can_hold(way.when, sight):
+                if way.when is None or way.kind in ("silence", "cost") or can_hold(way.when, sight):
                     yield way.end
 
 
