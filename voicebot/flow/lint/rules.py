@@ -4,7 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from . import commits, ends, fields, guards, keys, names, receivers, recordings, roads, transfers, ways_out, words
+from . import (
+    commits,
+    ends,
+    fields,
+    guards,
+    hours,
+    keys,
+    messages,
+    names,
+    receivers,
+    recordings,
+    roads,
+    transfers,
+    ways_out,
+    words,
+)
 from .findings import Flaw, LintRule
 from .study import Study
 
@@ -14,7 +29,10 @@ def _by_others(study: Study) -> Iterator[Flaw]:
     return iter(())
 
 
-_PARTS = (names, roads, fields, words, ends, guards, commits, receivers, ways_out, recordings, transfers, keys)
+_PARTS = (
+    *(names, roads, fields, words, ends, guards, commits, receivers, ways_out, recordings, transfers, keys),
+    *(hours, messages),
+)
 UNLOADABLE = LintRule("F000", "error", "the file cannot be loaded", _by_others)
 SHARED_NUMBER = LintRule("F033", "warning", "two flows answer the same number", _by_others)
 

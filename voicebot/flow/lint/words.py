@@ -61,6 +61,8 @@ def _spoken(flow: Flow) -> Iterator[tuple[str, str, str | None]]:
     for what, say in (("the opening", flow.opening), ("the apology", flow.apology)):
         if say is not None:
             yield what, say.text, place
+    if flow.closed is not None and flow.closed.say:
+        yield "what is said outside the hours", flow.closed.say, place_of(flow.closed) or place
     for rung in flow.limits.silence:
         if isinstance(rung.then, AskAgain) and rung.then.text:
             yield f"the question after {rung.delay:g} s of silence", rung.then.text, place
