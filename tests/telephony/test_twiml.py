@@ -12,6 +12,7 @@ from twilio.twiml.voice_response import VoiceResponse
 from voicebot.telephony import twiml
 
 STREAM = "wss://voice.example.com/twilio/media/3"
+STATUS = "https://voice.example.com/twilio/recorded?way=1"
 ACTION = "https://voice.example.com/twilio/after?flow=a&attempt=1"
 HOSTILE = [
     '"/><Dial>+15550100</Dial><x a="',
@@ -159,7 +160,7 @@ def _rings(language: str = "en", number: str = "+15550199", caller_id: str | Non
 
 
 def _records(language: str = "en") -> str:
-    return twiml.record_message(language=language, action_url=ACTION, longest_s=120.0)
+    return twiml.record_message(language=language, action_url=ACTION, status_url=STATUS, longest_s=120.0)
 
 
 def test_ring_says_what_the_vendor_would_write() -> None:

@@ -222,16 +222,20 @@ class LineClosed:
     reason: EndedReason
 
 
+PassingGoal = Literal["transfer", "voicemail", "queue"]
+
+
 @dataclass(frozen=True, slots=True)
 class PassedOn:
     """The phone line takes the caller elsewhere: the `number`-th time in this call.
 
-    `target` is who is rung, None for a voicemail. What comes of it is known after `limit_s` at the latest, or never.
+    `target` is who is rung, None for a voicemail, and for the `queue`, in which the caller waits for a place. What
+    comes of it is known after `limit_s` at the latest, or never.
     `name` is that of the flow's target which the conversation led to; None for a way of its `fallback`.
     """
 
     number: int
-    to: Literal["transfer", "voicemail"]
+    to: PassingGoal
     target: str | None
     limit_s: float
     name: str | None = None
@@ -244,7 +248,8 @@ PassingStatus = Literal["completed", "busy", "no_answer", "failed", "canceled", 
 class PassingEnded:
     """What came of it. `completed`: somebody was reached and the talk is over; `empty`: the caller left no message.
 
-    `duration_s` is that of the talk or of the recording; `recording_sid` and `recording_url` are Twilio's.
+    Of the queue: `no_answer` when its time was over, `canceled` when the caller hung up. `duration_s` is that of the
+    talk, of the recording or of the wait; `recording_sid` and `recording_url` are Twilio's.
     """
 
     number: int

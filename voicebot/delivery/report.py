@@ -346,6 +346,7 @@ def _passed_on(lines: Sequence[_Line]) -> Iterator[dict[str, Any]]:
                 "target": line.entry.target,
                 "status": result.status if result else None,
                 "duration_s": result.duration_s if result else None,
+                "recording_sid": result.recording_sid if result else None,
                 "recording_url": result.recording_url if result else None,
                 "at": line.wall,
             }
@@ -600,11 +601,11 @@ _FIXED: dict[str, Any] = {
         "type": "array",
         "items": _object(
             {
-                "to": {"enum": ["transfer", "voicemail"]},
+                "to": {"enum": list(get_args(call_entries.PassingGoal))},
                 "target": _TEXT_OR_NULL,
                 "status": {"enum": [*get_args(call_entries.PassingStatus), None]},
                 "duration_s": {"type": ["integer", "null"], "minimum": 0},
-                "recording_url": _TEXT_OR_NULL,
+                **dict.fromkeys(("recording_sid", "recording_url"), _TEXT_OR_NULL),
                 "at": _TIME,
             }
         ),

@@ -36,6 +36,7 @@ from .do_not_call import DoNotCall
 from .gatekeeper import Gatekeeper
 from .instance import new_owner
 from .lifecycle import Calls, ModelAccess, in_background
+from .lobby import Lobby
 from .loop_lag import Change, LoopLag
 from .messenger import Messenger
 from .metrics_routes import MetricsRoutes
@@ -50,7 +51,7 @@ from .reporting import Reporter
 from .retention import keep_erasing
 from .siblings import Siblings
 from .status_routes import StatusRoutes
-from .twilio_routes import TwilioRoutes
+from .twilio_routes import VOICE_PATH, TwilioRoutes
 from .watch import Watch
 
 log = logging.getLogger(__name__)
@@ -163,6 +164,19 @@ async def create_app(
         seal=vault.seal,
     )
     watch = Watch(store, calls, reporter, rest, settings.public_url + AFTER_PATH, wall)
+    lobby = Lobby(
+        owner=calls.owner,
+        store=store,
+        reporter=reporter,
+        shelf=current,
+        house=settings.full_house,
+        most_waiting=settings.max_calls,
+        public_url=settings.public_url,
+        voice_path=VOICE_PATH,
+        wall=wall,
+        refused=lambda obstacle: twilio.turned_away(obstacle),
+        waited=observing.waited,
+    )
     twilio = TwilioRoutes(
         calls=calls,
         passing=Passing(store=store, calls=calls, shelf=current, public_url=settings.public_url, wall=wall),
@@ -177,7 +191,8 @@ async def create_app(
         wall=wall,
         others=watch.others,
         refused=observing.refused,
-        overflow=Overflow(settings.overflow, settings.public_url),
+        lobby=lobby,
+        overflow=Overflow(settings.full_house, settings.public_url),
         counts=gatekeeper.counts,
     )
     token = ApiToken(settings.api_token.get_secret_value(), gatekeeper.counts, asyncio.get_running_loop().time)
@@ -209,6 +224,7 @@ async def create_app(
             await running.enter_async_context(in_background(worker.run(), name="delivery"))
             await running.enter_async_context(in_background(watch.run(), name="watch"))
             await running.enter_async_context(in_background(outbound.run(), name="outbound"))
+            await running.enter_async_context(in_background(lobby.run(), name="lobby"))
             await running.enter_async_context(in_background(lag.run(), name="loop lag"))
             sweeping = recordings.keep_sweeping(store)
             await running.enter_async_context(in_background(sweeping, name="recordings"))

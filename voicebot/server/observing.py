@@ -102,6 +102,10 @@ class Observing:
         """A caller hears a sentence instead of a conversation."""
         self.families.refused.add(reason)
 
+    def waited(self, result: str, seconds: float) -> None:
+        """A caller without a place has waited for one."""
+        self.families.queue_wait.observe(seconds, result)
+
     def outbound_refused(self, reason: str) -> None:
         """A call that somebody wanted placed may not be, or not now."""
         self.families.outbound_refused.add(reason)

@@ -1,0 +1,414 @@
+"""Callers without a place: they wait for one, leave a message, are joined to somebody, or hear that there is none."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+import aiohttp
+import pytest
+
+from tests.sim.virtual_time import virtual
+from voicebot.delivery.report import report_schema
+from voicebot.flow import Flow, Phase
+from voicebot.flow.loader import FlowShelf, load_flow
+from voicebot.server.lobby import ASK_S, STALE_S
+from voicebot.sim.account import AUTH_TOKEN
+from voicebot.sim.brain import ScriptedBrain
+from voicebot.sim.call_result import CallResult
+from voicebot.sim.caller import Caller, LeaveMessage, Step, Wait
+from voicebot.sim.caller import HangUp as PutDown
+from voicebot.sim.carrier import Carrier
+from voicebot.sim.phone import DialOutcome, Phone
+from voicebot.sim.scenario import Expected, Scenario
+from voicebot.sim.stage import Stage, stage
+from voicebot.sim.timeline import MessageRecorded, VerbPlayed, WebhookAnswered
+from voicebot.telephony.twiml import FALLBACK_SENTENCES
+
+WORDS = FALLBACK_SENTENCES["it"]
+MESSAGE = "This is Ada, please call me back."
+COLLEAGUE = "+15550199199"
+
+flow = Flow(
+    goal="Say hello.",
+    languages=["it"],
+    opening="Pronto!",
+    phases=[Phase("hello", instructions="Say hello.", end=None)],
+)
+SHELF = FlowShelf({"hello": load_flow("hello", flow)})
+
+
+class House:
+    """A server with one place, and phones around it."""
+
+    def __init__(self, made: Stage) -> None:
+        self.made = made
+        self._tasks: list[asyncio.Task[CallResult]] = []
+
+    def phone(self, steps: Sequence[Step], *, dial: DialOutcome | None = None, **changes: Any) -> Phone:
+        scenario = Scenario("one", "hello", (), Expected())
+        phone = self.made.phone(scenario, dial=dial or DialOutcome())
+        return replace(phone, behaviour=Caller(steps), **changes)
+
+    def call(self, steps: Sequence[Step], **given: Any) -> asyncio.Task[CallResult]:
+        """A call that goes on beside the test."""
+        task = asyncio.get_running_loop().create_task(self.phone(steps, **given).call())
+        self._tasks.append(task)
+        return task
+
+    async def reports(self, n: int) -> dict[str, dict[str, Any]]:
+        """`data` of the reports, by CallSid, once there are so many; each call has one."""
+        received = await self.made.crm.wait_for(n, 600)
+        await asyncio.sleep(120)  # for any that is too many
+        assert len(self.made.crm.received) == n
+        bodies = [json.loads(one.body)["data"] for one in received]
+        found = {one["call_sid"]: one for one in bodies}
+        assert len(found) == n
+        return found
+
+    async def metrics(self) -> set[str]:
+        async with aiohttp.ClientSession() as http, http.get(self.made.public_url + "/metrics") as answer:
+            return set((await answer.text()).splitlines())
+
+    async def post(self, path: str, **form: str) -> int | None:
+        """A request of the vendor's, once more or late."""
+        async with aiohttp.ClientSession() as http:
+            carrier = Carrier(AUTH_TOKEN)
+            return (await carrier.request(http, self.made.public_url + path, form)).status
+
+
+@asynccontextmanager
+async def house(overflow: str, shelf: FlowShelf = SHELF, max_calls: int = 1) -> AsyncIterator[House]:
+    settings = {"VOICEBOT_OVERFLOW": overflow, "VOICEBOT_MAX_CALLS": max_calls}
+    async with stage(shelf, lambda: ScriptedBrain([]), default_flow="hello", settings=settings) as made:
+        yield House(made)
+
+
+def verbs(result: CallResult) -> list[tuple[str, str]]:
+    return [(one.verb, one.detail) for one in result.events if isinstance(one, VerbPlayed)]
+
+
+def passed_on(report: dict[str, Any]) -> list[tuple[object, ...]]:
+    return [(one["to"], one["target"], one["status"], one["duration_s"]) for one in report["passed_on"]]
+
+
+def stays(seconds: float) -> list[Step]:
+    """A caller who keeps the place for so long."""
+    return [Wait(seconds * 1000), PutDown()]
+
+
+# ---- the queue ------------------------------------------------------------------------------------------------------
+
+
+@virtual
+async def test_caller_waits_and_then_talks() -> None:
+    async with house("queue") as full:
+        first = full.call(stays(40))
+        await asyncio.sleep(2)
+        second = await full.call(stays(70))
+        await first
+        heard = [one.text for one in second.bot_said if one.complete]
+        assert heard[0] == WORDS.waiting
+        assert set(heard[1:-1]) == {WORDS.still_waiting}
+        assert heard[-1] == "Pronto!"
+        assert second.problems == () and second.violations == ()
+        reports = await full.reports(2)
+        report = reports[second.call_sid]
+        assert report["ended_reason"] == "caller_hung_up"
+        assert report["answered_at"] is not None
+        assert report["passed_on"] == []
+        lines = await full.metrics()
+        assert 'voicebot_queue_wait_seconds_count{result="admitted"} 1' in lines
+        assert 'voicebot_calls_refused_total{reason="full"} 0' in lines
+        assert 'voicebot_turned_away_total{reason="calls_full"} 0' in lines
+
+
+@virtual
+async def test_callers_get_places_in_the_order_in_which_they_came() -> None:
+    async with house("queue/20m") as full:
+        first = full.call(stays(30))
+        waiting = []
+        for _ in range(3):
+            await asyncio.sleep(3)
+            waiting.append(full.call(stays(100)))
+        await asyncio.sleep(19)  # the place is free from 30 s on: somebody who calls now is behind the others
+        late = full.call(stays(200))
+        results = [await task for task in (*waiting, late)]
+        await first
+        reports = await full.reports(5)
+        answered = [reports[one.call_sid]["answered_at"] for one in results]
+        assert answered == sorted(answered)
+        assert all(answered[:3])
+
+
+@virtual
+async def test_waiting_callers_hold_no_place() -> None:
+    async with house("queue/1m") as full:
+        waiting = [full.call(stays(15)) for _ in range(3)]
+        await asyncio.sleep(5)
+        async with full.made.reading() as store:
+            assert len(await store.calls(10, ended=False)) == 1
+        for task in waiting:
+            await task
+        assert (await full.call(stays(5))).bot_said[0].text == "Pronto!"
+        await full.reports(4)
+        async with full.made.reading() as store:
+            assert await store.notes("guest:") == {}
+
+
+@virtual
+async def test_caller_who_hangs_up_while_waiting_is_reported_once() -> None:
+    async with house("queue") as full:
+        first = full.call(stays(120))
+        await asyncio.sleep(2)
+        second = await full.call(stays(25))
+        for _ in range(2):
+            status = {"CallSid": second.call_sid, "CallStatus": "completed"}
+            assert await full.post("/twilio/status", **status) == 204
+        await first
+        report = (await full.reports(2))[second.call_sid]
+        assert report["ended_reason"] == "full"
+        assert (report["answered_at"], report["duration_s"], report["outcome"]) == (None, 0.0, None)
+        assert (report["direction"], report["flow"], report["phases"]) == ("inbound", "hello", [])
+        assert report["caller"] and report["called"]
+        [(to, target, status, waited_s)] = passed_on(report)
+        assert (to, target, status) == ("queue", None, "canceled")
+        assert 24 <= waited_s <= 26
+        schema = report_schema("hello", SHELF.get("hello").flow)
+        assert set(report) == set(schema["properties"]["data"]["properties"])
+        lines = await full.metrics()
+        assert 'voicebot_queue_wait_seconds_count{result="hung_up"} 1' in lines
+        assert 'voicebot_calls_refused_total{reason="full"} 1' in lines
+        assert 'voicebot_turned_away_total{reason="calls_full"} 1' in lines
+        assert 'voicebot_calls_ended_total{flow="hello",outcome="none",reason="full"} 1' in lines or any(
+            'reason="full"' in line and line.startswith("voicebot_calls_ended_total") for line in lines
+        )
+
+
+@virtual
+async def test_caller_waits_no_longer_than_the_operator_says() -> None:
+    async with house("queue/30s") as full:
+        first = full.call(stays(120))
+        await asyncio.sleep(2)
+        second = await full.call([])
+        assert [verb for verb in verbs(second) if verb[0] in ("Say", "Hangup")][-2:] == [
+            ("Say", WORDS.goodbye),
+            ("Hangup", ""),
+        ]
+        await first
+        report = (await full.reports(2))[second.call_sid]
+        assert report["ended_reason"] == "full"
+        [(to, _, status, waited_s)] = passed_on(report)
+        assert (to, status) == ("queue", "no_answer")
+        assert 30 <= waited_s <= 30 + 2 * ASK_S
+        assert 'voicebot_queue_wait_seconds_count{result="timed_out"} 1' in await full.metrics()
+
+
+@virtual
+async def test_whose_waiting_was_in_vain_leaves_a_message() -> None:
+    async with house("queue/30s,voicemail") as full:
+        first = full.call(stays(200))
+        await asyncio.sleep(2)
+        second = await full.call([LeaveMessage(MESSAGE)])
+        await first
+        report = (await full.reports(2))[second.call_sid]
+        assert [one[:3] for one in passed_on(report)] == [
+            ("queue", None, "no_answer"),
+            ("voicemail", None, "recorded"),
+        ]
+        assert report["ended_reason"] == "full"
+
+
+@virtual
+async def test_no_more_wait_than_there_are_places() -> None:
+    async with house("queue/5m") as full:
+        first = full.call(stays(60))
+        await asyncio.sleep(2)
+        second = full.call(stays(20))
+        await asyncio.sleep(2)
+        third = await full.call([])
+        assert verbs(third) == [("Say", WORDS.goodbye), ("Hangup", "")]
+        await asyncio.gather(first, second)
+        await full.reports(2)
+
+
+@virtual
+async def test_caller_who_is_lost_while_waiting_is_reported_and_holds_up_nobody() -> None:
+    """The vendor does not say that the call is over."""
+    async with house("queue/10m", max_calls=1) as full:
+        first = full.call(stays(20))
+        await asyncio.sleep(2)
+        lost = await full.call(stays(5), status_url=None)
+        await first
+        await asyncio.sleep(STALE_S)
+        assert (await full.call(stays(5))).bot_said[0].text == "Pronto!"
+        report = (await full.reports(3))[lost.call_sid]
+        assert report["ended_reason"] == "full"
+        assert passed_on(report)[0][:3] == ("queue", None, "canceled")
+
+
+@virtual
+async def test_repeated_webhook_of_a_waiting_caller_is_answered_alike() -> None:
+    async with house("queue") as full:
+        first = full.call(stays(60))
+        await asyncio.sleep(2)
+        second = full.call(stays(30))
+        await asyncio.sleep(20)
+        async with full.made.reading() as store:
+            [call_sid] = [key.removeprefix("guest:") for key in await store.notes("guest:")]
+        form = {"CallSid": call_sid, "From": "+15550123456", "To": "+15550100000", "CallStatus": "in-progress"}
+        async with aiohttp.ClientSession() as http:
+            carrier = Carrier(AUTH_TOKEN)
+            url = full.made.public_url + "/twilio/voice"
+            answers = [await carrier.request(http, url + "?waited=1", form) for _ in range(3)]
+            early = await carrier.request(http, url, form)
+        assert len({one.body for one in answers} | {early.body}) == 1
+        assert "waited=2" in early.body
+        await asyncio.gather(first, second)
+        await full.reports(2)
+
+
+# ---- a message ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("after", [[], [Wait(400), PutDown()]])
+def test_message_is_in_the_only_report(after: list[Step]) -> None:
+    @virtual
+    async def play() -> None:
+        async with house("voicemail") as full:
+            first = full.call(stays(120))
+            await asyncio.sleep(2)
+            second = await full.call([LeaveMessage(MESSAGE), *after])
+            assert verbs(second)[:2] == [("Say", WORDS.voicemail), ("Record", "at most 120 s")]
+            [message] = [one for one in second.events if isinstance(one, MessageRecorded)]
+            assert message.text == MESSAGE
+            asked = [one.url for one in second.events if isinstance(one, WebhookAnswered)]
+            assert sum("/twilio/recorded?way=1" in url for url in asked) == 1
+            assert sum("/twilio/passed?way=1" in url for url in asked) == 1
+            told = {
+                "CallSid": second.call_sid,
+                "RecordingSid": message.recording_sid,
+                "RecordingUrl": f"https://api.twilio.com/Recordings/{message.recording_sid}",
+                "RecordingDuration": str(message.length_s),
+                "RecordingStatus": "completed",
+            }
+            await first
+            await full.reports(2)
+            for path in ("/twilio/recorded?way=1", "/twilio/passed?way=1", "/twilio/recorded?way=1"):  # late
+                assert await full.post(path, **told) in (200, 204)
+            report = (await full.reports(2))[second.call_sid]
+            assert report["ended_reason"] == "full"
+            assert passed_on(report) == [("voicemail", None, "recorded", message.length_s)]
+            [left] = report["passed_on"]
+            assert left["recording_sid"] == message.recording_sid
+            assert left["recording_url"].endswith(f"/Recordings/{message.recording_sid}")
+            assert 'voicebot_calls_refused_total{reason="full"} 1' in await full.metrics()
+            assert 'voicebot_calls_passed_on_total{to="voicemail",status="recorded"} 1' in await full.metrics()
+
+    play()
+
+
+@pytest.mark.parametrize(
+    ("steps", "status"),
+    [
+        ([], "empty"),  # says nothing, until the line gives up
+        ([Wait(2_000), PutDown()], None),  # hangs up while they are told
+        ([Wait(9_000), PutDown()], None),  # hangs up without a word
+    ],
+)
+def test_caller_who_leaves_no_message_is_reported_too(steps: list[Step], status: str | None) -> None:
+    @virtual
+    async def play() -> None:
+        async with house("voicemail") as full:
+            first = full.call(stays(120))
+            await asyncio.sleep(2)
+            second = await full.call(steps)
+            await first
+            report = (await full.reports(2))[second.call_sid]
+            assert report["ended_reason"] == "full"
+            assert passed_on(report) == [("voicemail", None, status, None)]
+            if not steps:
+                assert verbs(second)[-2:] == [("Say", WORDS.goodbye), ("Hangup", "")]
+
+    play()
+
+
+@virtual
+async def test_message_whose_action_is_lost_is_told_by_its_recording() -> None:
+    async with house("voicemail") as full:
+        first = full.call(stays(120))
+        await asyncio.sleep(2)
+        call_sid = "CA" + "7" * 32
+        form = {"CallSid": call_sid, "From": "anonymous", "To": "+15550100000", "CallStatus": "ringing"}
+        assert await full.post("/twilio/voice", **form) == 200
+        told = {"CallSid": call_sid, "RecordingSid": "RE" + "1" * 32, "RecordingDuration": "7"}
+        for status in ("absent", "failed"):
+            assert await full.post("/twilio/recorded?way=1", **told, RecordingStatus=status) == 204
+        assert await full.post("/twilio/status", CallSid=call_sid, CallStatus="completed") == 204
+        url = "https://api.twilio.com/x"
+        late = told | {"RecordingStatus": "completed", "RecordingUrl": url}
+        assert await full.post("/twilio/recorded?way=1", **late) == 204
+        await first
+        report = (await full.reports(2))[call_sid]
+        assert report["caller"] is None
+        assert passed_on(report) == [("voicemail", None, "recorded", 7)]
+
+
+# ---- what was there before ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("overflow", "played"),
+    [
+        ("sentence", [("Say", WORDS.goodbye), ("Hangup", "")]),
+        ("busy", [("Reject", "busy")]),
+        (COLLEAGUE, [("Say", WORDS.transfer), ("Dial", COLLEAGUE), ("Hangup", "")]),
+    ],
+)
+def test_others_get_what_the_operator_chose_and_no_report(overflow: str, played: list[tuple[str, str]]) -> None:
+    @virtual
+    async def play() -> None:
+        async with house(overflow) as full:
+            first = full.call(stays(60))
+            await asyncio.sleep(2)
+            assert verbs(await full.call([])) == played
+            await first
+            await full.reports(1)
+            assert 'voicebot_calls_refused_total{reason="full"} 1' in await full.metrics()
+
+    play()
+
+
+@virtual
+async def test_number_is_rung_after_the_queue_and_reported() -> None:
+    async with house(f"queue/20s,{COLLEAGUE}") as full:
+        first = full.call(stays(120))
+        await asyncio.sleep(2)
+        second = await full.call([], dial=DialOutcome(talk_s=6.0))
+        await first
+        report = (await full.reports(2))[second.call_sid]
+        assert passed_on(report)[1] == ("transfer", COLLEAGUE, "completed", 6)
+        assert report["ended_reason"] == "full"
+
+
+@virtual
+async def test_answer_that_is_lost_while_waiting_is_asked_of_the_fallback() -> None:
+    async with house("queue") as full:
+        first = full.call(stays(60))
+        await asyncio.sleep(2)
+        second = full.call(stays(30))
+        await asyncio.sleep(5)
+        async with full.made.reading() as store:
+            [call_sid] = [key.removeprefix("guest:") for key in await store.notes("guest:")]
+        form = {"CallSid": call_sid, "From": "+15550123456", "To": "+15550100000", "CallStatus": "in-progress"}
+        wrong = {"ErrorCode": "11205", "ErrorUrl": full.made.public_url + "/twilio/voice?waited=1"}
+        async with aiohttp.ClientSession() as http:
+            carrier = Carrier(AUTH_TOKEN)
+            answer = await carrier.request(http, full.made.public_url + "/twilio/fallback", form | wrong)
+        assert "/twilio/voice?waited=" in answer.body
+        await asyncio.gather(first, second)
+        await full.reports(2)
