@@ -129,11 +129,30 @@ class NoteGiven:
 
 @dataclass(frozen=True, slots=True)
 class TextMessage:
-    """A tool of the flow has had a text message sent to the caller; or it was not sent, and `problem` says why."""
+    """A text message was sent; or it was not, and `problem` says why, with Twilio's `code` if it was refused there.
+
+    It is a tool's, to the caller; or the `number`-th with which the flow ends its calls, `to` somebody.
+    """
 
     text: str
     message_sid: str | None
     problem: str | None = None
+    to: str | None = None
+    number: int | None = None
+    code: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TextMessageBegan:
+    """The `number`-th message with which the flow ends its calls is about to be sent.
+
+    `attempt_id` is of the one who sends it: whoever finds another one here does not.
+    """
+
+    number: int
+    text: str
+    to: str | None
+    attempt_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,6 +345,7 @@ CallEntry = (
     | CallerHummed
     | KeyPress
     | TextMessage
+    | TextMessageBegan
     | NoteGiven
     | EndAsked
     | TurnAnswered

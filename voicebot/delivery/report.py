@@ -307,10 +307,12 @@ def _tools(lines: Sequence[_Line]) -> Iterator[dict[str, Any]]:
 
 
 def _messages(lines: Sequence[_Line]) -> Iterator[dict[str, Any]]:
-    """Text messages to the caller; one that was not sent has a problem."""
+    """Text messages, of tools and at the end of the call; one that was not sent has a problem."""
     for line in lines:
         if isinstance(line.entry, call_entries.TextMessage):
-            yield {"text": line.entry.text, "problem": line.entry.problem, "at": line.wall}
+            one = line.entry
+            told = {"text": one.text, "to": one.to, "sid": one.message_sid, "problem": one.problem, "code": one.code}
+            yield {**told, "at": line.wall}
 
 
 def _transfer(lines: Sequence[_Line]) -> dict[str, Any] | None:
@@ -581,7 +583,14 @@ _FIXED: dict[str, Any] = {
     },
     "messages": {
         "type": "array",
-        "items": _object({"text": {"type": "string"}, "problem": _TEXT_OR_NULL, "at": _TIME}),
+        "items": _object(
+            {
+                "text": {"type": "string"},
+                **dict.fromkeys(("to", "sid", "problem"), _TEXT_OR_NULL),
+                "code": _COUNT_OR_NULL,
+                "at": _TIME,
+            }
+        ),
     },
     "transfer": {
         "anyOf": [

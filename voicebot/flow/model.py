@@ -25,6 +25,7 @@ from pydantic import (
     ValidationInfo,
     WithJsonSchema,
 )
+from pydantic import Field as PydanticField
 from pydantic.dataclasses import dataclass
 from pydantic.json_schema import GenerateJsonSchema
 
@@ -45,6 +46,7 @@ from .tools import Once, Tool, Unverified, readable
 from .ways_out import Transfer, Voicemail, WayOut
 
 _CONFIG = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+MOST_SMS = 3  # at the end of a call: each costs money
 LONGEST_SAY = 600  # characters: half a minute of speech
 
 
@@ -402,7 +404,7 @@ class Report:
     outcome: dict[str, Guard] = field(default_factory=dict)
     analysis: Analysis | None = None
     receivers: tuple[Receiver, ...] = ()
-    sms: Annotated[tuple[Sms, ...], BeforeValidator(_some_sms)] = ()
+    sms: Annotated[tuple[Sms, ...], PydanticField(max_length=MOST_SMS), BeforeValidator(_some_sms)] = ()
 
     if TYPE_CHECKING:
 

@@ -35,6 +35,7 @@ from .connections import counted, guard
 from .do_not_call import DoNotCall
 from .gatekeeper import Gatekeeper
 from .instance import new_owner
+from .last_messages import LastMessages
 from .lifecycle import Calls, ModelAccess, in_background
 from .lobby import Lobby
 from .loop_lag import Change, LoopLag
@@ -137,10 +138,14 @@ async def create_app(
     filling = FillingPost(post, store.secrets, vault.open)
     worker = DeliveryWorker(store, filling, wall, random.random, attempted=observing.delivered)
     audio_format = AudioFormat(settings.codec)
-    reporter = Reporter(store, _targets(settings), current, wall, worker.wake, observing.reported)
     tokens = [one.get_secret_value() for one in settings.twilio_auth_tokens]
     account = settings.twilio_account_sid
     rest = TwilioRest(vendor, settings.twilio_api_url, account, tokens[0]) if account else None
+    messenger = Messenger(rest, settings.outbound_allow, observing.outbound_refused)
+    last_messages = LastMessages(store, messenger.send, wall, observing.texted)
+    reporter = Reporter(
+        store, _targets(settings), current, wall, worker.wake, observing.reported, messages=last_messages
+    )
     folder = recordings_folder(settings.data_folder, settings.recording_keys)
     recordings = Recordings(settings.record, folder)
     calls = Calls(
@@ -159,7 +164,7 @@ async def create_app(
         wall=wall,
         observer=observing,
         overloaded=lambda: lag.overloaded,
-        send=Messenger(rest, settings.outbound_allow, observing.outbound_refused).send,
+        send=messenger.send,
         recordings=recordings,
         seal=vault.seal,
     )
