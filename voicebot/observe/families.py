@@ -36,9 +36,7 @@ class Families:
             "voicebot_queue_wait_seconds", "For a place, by what came of it.", _WAIT_S, ("result",)
         )
         self.outbound = Counter("voicebot_outbound_calls_total", "Calls of ours, by what came of ringing.", ("result",))
-        self.messages = Counter(
-            "voicebot_text_messages_total", "Of tools, and at calls' ends.", ("flow", "result")
-        )
+        self.messages = Counter("voicebot_text_messages_total", "Of tools, and at calls' ends.", ("flow", "result"))
         self.outbound_refused = Counter("voicebot_outbound_refused_total", "Calls that were not placed.", ("reason",))
         self.ended = Counter("voicebot_calls_ended_total", "Calls reported.", ("flow", "reason", "outcome"))
         self.duration = Histogram("voicebot_call_duration_seconds", "From answer to end.", _CALL_S, ("flow",))

@@ -37,7 +37,7 @@ from .gatekeeper import Gatekeeper
 from .instance import new_owner
 from .last_messages import LastMessages
 from .lifecycle import Calls, ModelAccess, in_background
-from .lobby import Lobby
+from .lobby import LEAST_WAITING, Lobby
 from .loop_lag import Change, LoopLag
 from .messenger import Messenger
 from .metrics_routes import MetricsRoutes
@@ -175,7 +175,7 @@ async def create_app(
         reporter=reporter,
         shelf=current,
         house=settings.full_house,
-        most_waiting=settings.max_calls,
+        most_waiting=max(settings.max_calls, LEAST_WAITING),
         public_url=settings.public_url,
         voice_path=VOICE_PATH,
         wall=wall,

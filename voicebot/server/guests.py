@@ -130,18 +130,18 @@ class GuestBook:
         guests = [_read(body) for body in (await self._store.notes(_GUEST)).values()]
         return sorted(guests, key=lambda guest: (guest.since, guest.call_sid))
 
-    async def make(self, guest: Guest) -> Guest:
-        """Enter a guest; returns the one that stands, which is another if somebody was quicker.
+    async def make(self, guest: Guest) -> tuple[Guest, bool]:
+        """Enter a guest; returns the one that stands, and whether it is this one: it is not if it was entered before.
 
         Raises:
             StoreError: it cannot be entered.
         """
         made = replace(guest, change=uuid.uuid4().hex)
         if await self._store.put_note(_GUEST + guest.call_sid, to_json(made).decode(), instead_of=None):
-            return made
+            return made, True
         if (standing := await self.find(guest.call_sid)) is None:
             raise StoreError("a guest comes and goes")
-        return standing
+        return standing, False
 
     async def change(self, call_sid: str, how: Callable[[Guest], Guest | None]) -> Guest | None:
         """Change a guest that is there; `how` says to what, or None if it is not to be changed.

@@ -41,6 +41,7 @@ log = logging.getLogger(__name__)
 
 ASK_S = 10.0  # of silence, before who waits asks for a place again
 MOST_ASKED = 300  # times, however quickly they come
+LEAST_WAITING = 10  # may wait, however few places there are
 STALE_S = 45.0  # since who waits was last heard of: words and silence take less than half of it
 MESSAGE_S = 120.0  # the longest one, of a full house
 RING_S = 25.0
@@ -122,7 +123,8 @@ class Lobby:
         ways = tuple(_way(flow, way) for way in closed.then) if closed is not None else ()
         guest = self._new(caller, flow, "closed", ways, words=closed.say if closed is not None else "")
         log.info("called outside the hours", extra=named("call_outside_hours", caller.call_sid))
-        return self._answer(self._kept(await self._book.make(self._onward(guest))))
+        standing, _ = await self._book.make(self._onward(guest))
+        return self._answer(self._kept(standing))
 
     async def full(self, caller: CallRecord, flow: Flow, obstacle: Obstacle) -> str | None:
         """TwiML for a new caller for whom there is no place; None if they are no guests of ours."""
@@ -138,8 +140,10 @@ class Lobby:
             return None
         else:
             guest = self._onward(guest)
+        standing, is_new = await self._book.make(guest)
+        if is_new and not standing.waits:
             self._refused(obstacle)
-        return self._answer(await self._book.make(guest))
+        return self._answer(standing)
 
     async def asks_again(self, guest: Guest, times: int) -> str:
         """TwiML for one who waits, asks for the `times`-th time, and for whom there is no place yet."""
