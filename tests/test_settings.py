@@ -136,7 +136,7 @@ def test_proxies_are_addresses_and_networks() -> None:
     assert read_settings(None, VOICEBOT_TRUSTED_PROXIES="").trusted_proxies == ()
 
 
-@pytest.mark.parametrize("choice", ["sentence", "busy", "+15550199199"])
+@pytest.mark.parametrize("choice", ["sentence", "busy", "voicemail", "+15550199199", "queue", "queue/3m,voicemail"])
 def test_overflow_is_what_the_operator_chooses(choice: str) -> None:
     assert read_settings(None, VOICEBOT_OVERFLOW=choice).overflow == choice
 

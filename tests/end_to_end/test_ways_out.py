@@ -77,7 +77,7 @@ def passed_on(rehearsal: Rehearsal) -> list[dict[str, Any]]:
 
 def transfer(status: str | None, duration_s: int | None = None, target: str = COLLEAGUE) -> dict[str, Any]:
     told = {"to": "transfer", "target": target, "status": status}
-    return {**told, "duration_s": duration_s, "recording_url": None}
+    return {**told, "duration_s": duration_s, "recording_sid": None, "recording_url": None}
 
 
 def test_caller_is_joined_to_somebody_after_the_apology() -> None:

@@ -68,11 +68,12 @@ async def passings(made: Site) -> list[dict[str, Any]]:
 
 def transfer(status: str | None, duration_s: int | None = None) -> dict[str, Any]:
     told = {"to": "transfer", "target": "+15550199", "status": status}
-    return {**told, "duration_s": duration_s, "recording_url": None}
+    return {**told, "duration_s": duration_s, "recording_sid": None, "recording_url": None}
 
 
 def voicemail(status: str | None, duration_s: int | None = None, url: str | None = None) -> dict[str, Any]:
-    return {"to": "voicemail", "target": None, "status": status, "duration_s": duration_s, "recording_url": url}
+    told = {"to": "voicemail", "target": None, "status": status, "duration_s": duration_s}
+    return {**told, "recording_sid": RECORDED["RecordingSid"] if url else None, "recording_url": url}
 
 
 # ---- what the line is told ------------------------------------------------------------------------------------------

@@ -33,7 +33,7 @@ def read_full_house(text: str) -> FullHouse:
     first, _, rest = (part.strip() for part in text.partition(","))
     queue = _QUEUE.fullmatch(first)
     then = first if queue is None else rest or "sentence"
-    if (queue is None and rest) or not (then in _ENDS or _NUMBER.fullmatch(then)):
+    if (queue is None and rest) or text.rstrip().endswith(",") or not (then in _ENDS or _NUMBER.fullmatch(then)):
         raise ValueError(
             "is neither sentence nor busy nor voicemail nor a number (E.164), with or without queue, ahead"
         )
