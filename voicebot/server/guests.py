@@ -143,11 +143,11 @@ class GuestBook:
             raise StoreError("a guest comes and goes")
         return standing, False
 
-    async def change(self, call_sid: str, how: Callable[[Guest], Guest | None]) -> Guest | None:
+    async def change(self, call_sid: str, how: Callable[[Guest], Guest | None]) -> tuple[Guest | None, bool]:
         """Change a guest that is there; `how` says to what, or None if it is not to be changed.
 
         Returns:
-            The guest as it stands then, changed or not; None if there is none.
+            The guest as it stands then, None if there is none; and whether it was changed by us.
 
         Raises:
             StoreError: it cannot be changed.
@@ -155,12 +155,12 @@ class GuestBook:
         for _ in range(MOST_TRIES):
             body = await self._store.note(_GUEST + call_sid)
             if body is None:
-                return None
+                return None, False
             if (changed := how(standing := _read(body))) is None:
-                return standing
+                return standing, False
             changed = replace(changed, change=uuid.uuid4().hex)
             if await self._store.put_note(_GUEST + call_sid, to_json(changed).decode(), instead_of=body):
-                return changed
+                return changed, True
         raise StoreError("too many change the same guest")
 
     async def remove(self, call_sid: str) -> Guest | None:

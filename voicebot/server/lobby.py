@@ -158,10 +158,10 @@ class Lobby:
                 return replace(standing, tries=times, seen=now)
             return self._onward(standing.with_result(PassingEnded(1, "no_answer", round(waited_s)), now))
 
-        changed = await self._book.change(guest.call_sid, counted)
+        changed, by_us = await self._book.change(guest.call_sid, counted)
         if changed is None:
             return twiml.hang_up()
-        if over and guest.waits and not changed.waits:
+        if by_us and not changed.waits:
             self._gave_up(changed, "timed_out", waited_s)
         return self._answer(self._kept(changed))
 
@@ -253,7 +253,7 @@ class Lobby:
             told = standing.with_result(result, now)
             return told.left() if result.done or over else self._onward(told)
 
-        guest = await self._book.change(call_sid, changed)
+        guest, _ = await self._book.change(call_sid, changed)
         return None if guest is None else self._answer(self._kept(guest))
 
     async def line_over(self, call_sid: str) -> None:
@@ -269,10 +269,9 @@ class Lobby:
             return standing.with_result(PassingEnded(1, "canceled", round(waited_s)), now).left()
 
         try:
-            before = await self._book.find(call_sid)
-            if before is not None and (guest := await self._book.change(call_sid, changed)) is not None:
-                if before.waits and guest.gone:
-                    self._gave_up(guest, "hung_up", (now - guest.since).total_seconds())
+            guest, by_us = await self._book.change(call_sid, changed)
+            if guest is not None and by_us and guest.gone:
+                self._gave_up(guest, "hung_up", (now - guest.since).total_seconds())
                 self._kept(guest)
         except StoreError as exc:
             log.warning("the end of the call is seen later: %s", exc, extra=named("store_end_seen_later", call_sid))
@@ -321,15 +320,15 @@ class Lobby:
                     return None
                 return standing.with_result(PassingEnded(1, "canceled", round(waited_s)), now).left()
 
-            changed = await self._book.change(guest.call_sid, lost)
-            if changed is not None and changed.gone:
+            changed, by_us = await self._book.change(guest.call_sid, lost)
+            if changed is not None and by_us:
                 self._gave_up(changed, "hung_up", waited_s)
-            return changed is not None and changed.gone
+            return by_us
         late = guest.line_over is not None and now - guest.line_over >= timedelta(seconds=RESULT_LIMIT_S)
         if not late and stop is not None and now - stop.at <= timedelta(seconds=stop.on.limit_s):
             return False
-        changed = await self._book.change(guest.call_sid, lambda standing: None if standing.gone else standing.left())
-        return changed is not None
+        _, by_us = await self._book.change(guest.call_sid, lambda standing: None if standing.gone else standing.left())
+        return by_us
 
     async def _report(self, call_sid: str) -> None:
         work_for(call_sid)
