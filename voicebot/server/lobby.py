@@ -22,6 +22,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from voicebot.call.entries import Entry, LineClosed, PassedOn, PassingEnded, kind_of, write_entry
+from voicebot.engine.entries import EndedReason
 from voicebot.errors import CallTakenError, FlowError, StoreError
 from voicebot.flow.loader import FlowShelf, LoadedFlow
 from voicebot.flow.model import Flow
@@ -169,7 +170,9 @@ class Lobby:
         """The TwiML that was answered last: the same webhook has come once more."""
         return self._answer(guest)
 
-    def _new(self, caller: CallRecord, flow: Flow, reason: str, ways: tuple[Way, ...], words: str = "") -> Guest:
+    def _new(
+        self, caller: CallRecord, flow: Flow, reason: EndedReason, ways: tuple[Way, ...], words: str = ""
+    ) -> Guest:
         now = self._wall()
         return Guest(
             call_sid=caller.call_sid,
@@ -177,7 +180,7 @@ class Lobby:
             language=flow.languages[0],
             caller=caller.caller,
             called=caller.called,
-            reason="closed" if reason == "closed" else "full",
+            reason=reason,
             since=now,
             seen=now,
             words=words,

@@ -195,7 +195,8 @@ class TwilioRoutes:
         if guest is not None:
             await self._lobby.admitted(guest)
         if record.ended is not None:
-            return _xml(twiml.say_goodbye(language) if waited else twiml.hang_up())
+            was_guest = waited or not record.token_issued_at
+            return _xml(twiml.say_goodbye(language) if was_guest else twiml.hang_up())
         return self._connect(record)
 
     async def _refuse(self, request: web.Request, known: CallRecord, obstacle: Obstacle, flow: Flow) -> web.Response:
