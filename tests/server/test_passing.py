@@ -112,10 +112,22 @@ async def test_line_records_where_nobody_answers(made: Site) -> None:
         "timeout": "5",
         "finishOnKey": "#",
         "playBeep": "true",
+        "recordingStatusCallback": f"{ORIGIN}/twilio/recorded?way=2",
+        "recordingStatusCallbackMethod": "POST",
     }
     assert await made.store.report(CALL_SID) is None
     thanks = await made.post(f"{PASSED}2", RECORDED)
     assert (thanks.verbs, thanks.said) == (["Say", "Hangup"], WORDS.received)
+    assert await passings(made) == [transfer("busy"), voicemail("recorded", 182, RECORDED["RecordingUrl"])]
+
+
+@played
+async def test_recording_is_noted_once_whoever_tells_of_it_first(made: Site) -> None:
+    await model_gone(made)
+    await made.post(f"{PASSED}1", BUSY)
+    for _ in range(2):
+        assert (await made.post("/twilio/recorded?way=2", sample("recording_status"))).status == 204
+    assert (await made.post(f"{PASSED}2", RECORDED)).said == WORDS.received
     assert await passings(made) == [transfer("busy"), voicemail("recorded", 182, RECORDED["RecordingUrl"])]
 
 
