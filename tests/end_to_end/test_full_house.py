@@ -116,7 +116,7 @@ def verbs(result: CallResult) -> list[tuple[str, str]]:
     return [(one.verb, one.detail) for one in result.events if isinstance(one, VerbPlayed)]
 
 
-def passed_on(report: dict[str, Any]) -> list[tuple[object, ...]]:
+def passed_on(report: dict[str, Any]) -> list[tuple[Any, ...]]:
     return [(one["to"], one["target"], one["status"], one["duration_s"]) for one in report["passed_on"]]
 
 
@@ -160,8 +160,8 @@ async def test_caller_who_hangs_up_while_waiting_is_reported_once() -> None:
         assert (report["answered_at"], report["duration_s"], report["outcome"]) == (None, 0.0, None)
         assert (report["direction"], report["flow"], report["phases"]) == ("inbound", "hello", [])
         assert report["caller"] and report["called"]
-        [(to, target, status, waited_s)] = passed_on(report)
-        assert (to, target, status) == ("queue", None, "canceled")
+        [(to, target, result, waited_s)] = passed_on(report)
+        assert (to, target, result) == ("queue", None, "canceled")
         assert 24 <= waited_s <= 26
         schema = report_schema("hello", SHELF.get("hello").flow)
         assert set(report) == set(schema["properties"]["data"]["properties"])

@@ -368,7 +368,7 @@ def test_words_alone_end_the_call(closed: Closed | None, words: str) -> None:
 
     @in_lobby(of=of)
     async def play(place: Place) -> None:
-        text = await place.lobby.closed(place.caller(caller=None), of)  # type: ignore[arg-type]
+        text = await place.lobby.closed(place.caller(caller=None), of)
         assert verbs(text) == [("Say", words), ("Hangup", "")]
         report = await place.report()
         assert (report["ended_reason"], report["caller"], report["passed_on"]) == ("closed", None, [])
