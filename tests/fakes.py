@@ -34,10 +34,13 @@ from voicebot.engine.events import CallContext
 from voicebot.errors import CallTakenError, LegLostError, StoreError
 from voicebot.flow.loader import FlowShelf, LoadedFlow
 from voicebot.server.lifecycle import Calls, ModelAccess
+from voicebot.server.lobby import Lobby
 from voicebot.server.reporting import Reporter
+from voicebot.server.twilio_routes import VOICE_PATH
 from voicebot.sim.realtime_server import RealtimeServer
 from voicebot.store.contract import Backlog, CallRecord, NewDelivery, Store, StoredEntry
 from voicebot.store.sqlite import SqliteStore
+from voicebot.telephony.full_house import FullHouse
 from voicebot.vault import Vault
 
 NOBODY = Targets()
@@ -362,6 +365,24 @@ def calls_over(
         max_calls=max_calls,
         wall=wall,
         seal=Vault(b"the server's secret").seal,
+    )
+
+
+def lobby_over(
+    store: Store, calls: Calls, flows: Mapping[str, LoadedFlow], wall: Callable[[], datetime], public_url: str
+) -> Lobby:
+    """The lobby of an instance whose operator has callers without a place told so."""
+    shelf = FlowShelf(flows)
+    return Lobby(
+        owner=calls.owner,
+        store=store,
+        reporter=Reporter(store, NOBODY, lambda: shelf, wall, lambda: None),
+        shelf=lambda: shelf,
+        house=FullHouse(),
+        most_waiting=calls.max_calls,
+        public_url=public_url,
+        voice_path=VOICE_PATH,
+        wall=wall,
     )
 
 

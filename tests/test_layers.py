@@ -53,6 +53,7 @@ ALLOWED: dict[str, set[str]] = {
         "log_events",
     },
     "settings": {
+        "telephony.full_house",
         "telephony.outbound_policy",
         "recording.keys",
         "observe.prices",
@@ -104,7 +105,7 @@ PURE = {
         if name.startswith("voicebot.realtime.") and not name.endswith((".leg", ".socket", ".endpoint"))
     ),
     *("voicebot.telephony.media_streams", "voicebot.telephony.tokens"),
-    *("voicebot.telephony.back_off", "voicebot.telephony.outbound_policy"),
+    *("voicebot.telephony.back_off", "voicebot.telephony.outbound_policy", "voicebot.telephony.full_house"),
     *(
         f"voicebot.call.{name}"
         for name in (

@@ -136,7 +136,7 @@ def test_proxies_are_addresses_and_networks() -> None:
     assert read_settings(None, VOICEBOT_TRUSTED_PROXIES="").trusted_proxies == ()
 
 
-@pytest.mark.parametrize("choice", ["sentence", "busy", "+15550199199"])
+@pytest.mark.parametrize("choice", ["sentence", "busy", "voicemail", "+15550199199", "queue", "queue/3m,voicemail"])
 def test_overflow_is_what_the_operator_chooses(choice: str) -> None:
     assert read_settings(None, VOICEBOT_OVERFLOW=choice).overflow == choice
 
@@ -219,7 +219,21 @@ WRONG = {
     "VOICEBOT_SECRET": ["short", "fifteen letters"],
     "VOICEBOT_CODEC": ["", "opus", "PCM"],
     "VOICEBOT_MAX_CALLS": ["", "0", "-1", "many", "1.5"],
-    "VOICEBOT_OVERFLOW": ["", "Busy", "queue", "15550199199", "+0", "+15550199199,busy"],
+    "VOICEBOT_OVERFLOW": [
+        *(
+            "",
+            "Busy",
+            "queue,busy",
+            "queue,",
+            "15550199199",
+            "+0",
+            "+15550199199,busy",
+            "queue/9s",
+            "queue/31m",
+            "queue/2",
+        ),
+        *("voicemail,queue", "queue,queue", "queue/2h"),
+    ],
     "VOICEBOT_SHED_LAG_MS": ["", "-1", "nan", "60001", "soon"],
     "VOICEBOT_TRUSTED_PROXIES": ["proxy.internal", "10.0.0.1/8", "10.0.0.0/33", "*", "10.0.0.1 10.0.0.2"],
     "VOICEBOT_MAX_CONNECTIONS": ["", "0", "many"],

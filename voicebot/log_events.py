@@ -41,6 +41,8 @@ LogEvent = Literal[
     "answer_not_used",
     # calls
     "call_refused_full",
+    "call_outside_hours",
+    "guest_broke",
     "call_resumed",
     "cost_unknown",
     "call_in_other_hands",
@@ -93,6 +95,7 @@ LogEvent = Literal[
     "store_deliveries_wait",
     "store_order_not_written",
     "store_orders_wait",
+    "store_guests_wait",
     "store_outbox_not_counted",
     "store_outcome_not_recorded",
     "store_erasing_later",

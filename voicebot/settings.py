@@ -21,6 +21,7 @@ from voicebot.errors import SettingsError
 from voicebot.observe.prices import Price, read_prices
 from voicebot.recording.keys import read_key
 from voicebot.store.opening import check_address, data_folder, is_shared, shown_address
+from voicebot.telephony.full_house import FullHouse, read_full_house
 from voicebot.telephony.outbound_policy import (
     AllowList,
     CallingHours,
@@ -50,7 +51,8 @@ _MEND = {
     "VOICEBOT_CODEC": "Write pcm (the model hears 24 kHz) or pcmu (mu-law passes through).",
     "VOICEBOT_SECRET": "Write at least 16 characters, the same for all instances, or leave it unset.",
     "VOICEBOT_MAX_CALLS": "Write a whole number from 1 on.",
-    "VOICEBOT_OVERFLOW": "Write sentence, busy, or a number as in +15550199 that is rung for callers without a place.",
+    "VOICEBOT_OVERFLOW": "Write sentence, busy, voicemail, or a number as in +15550199 that is rung for callers "
+    "without a place; with queue before it they wait first, as in queue/3m,voicemail.",
     "VOICEBOT_SHED_LAG_MS": "Write milliseconds, as in 150, or 0 to take calls however late the process is.",
     "VOICEBOT_TRUSTED_PROXIES": "Write addresses and networks with commas, as in 127.0.0.1,10.0.0.0/8.",
     "VOICEBOT_MAX_CONNECTIONS": "Write a whole number from 1 on.",
@@ -73,7 +75,6 @@ _MEND = {
     "VOICEBOT_DO_NOT_CALL": "Write the path of a file with a number a line.",
     "VOICEBOT_INSTANCE": "Write letters, digits and dashes, at most 40, or leave it unset.",
 }
-OVERFLOWS = ("sentence", "busy")
 _PREFIXES = ("VOICEBOT_", "TWILIO_", "OPENAI_")
 _SHORTEST_SECRET = 16  # characters
 _NUMBER = re.compile(r"\+[1-9]\d{6,14}")
@@ -172,8 +173,7 @@ class Settings(BaseSettings):
     @field_validator("overflow")
     @classmethod
     def _choice(cls, value: str) -> str:
-        if value not in OVERFLOWS and not _NUMBER.fullmatch(value):
-            raise ValueError("is neither sentence nor busy nor a number (E.164)")
+        read_full_house(value)
         return value
 
     @field_validator("receiver_secrets", mode="before")
@@ -312,6 +312,11 @@ class Settings(BaseSettings):
         if value and not _INSTANCE.fullmatch(value):
             raise ValueError("is no name for a stream's address")
         return value
+
+    @property
+    def full_house(self) -> FullHouse:
+        """What callers get for whom there is no place."""
+        return read_full_house(self.overflow)
 
     @property
     def secret_texts(self) -> tuple[str, ...]:

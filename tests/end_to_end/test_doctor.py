@@ -149,6 +149,24 @@ async def test_flow_that_is_broken_is_found(tmp_path: Path) -> None:
     assert "broken.py" in broken.text
 
 
+TEXTING = """
+from voicebot.flow import Flow, Phase, Report, Sms
+flow = Flow(goal="Say hello.", phases=[Phase("hello", instructions="Say hello.")], report=Report(sms=Sms("Thank you.")))
+"""
+
+
+@pytest.mark.parametrize(("allowed", "level"), [("", "warning"), ("+1", "ok")])
+def test_text_messages_that_would_not_be_sent_are_found(allowed: str, level: str, tmp_path: Path) -> None:
+    @virtual
+    async def play() -> None:
+        async with site(tmp_path, TEXTING) as made:
+            found = await made.findings(VOICEBOT_OUTBOUND_ALLOW=allowed)
+        assert levels(found)["flows"] == level
+        assert ("VOICEBOT_OUTBOUND_ALLOW" in found["flows"][0].mend) is (level == "warning")
+
+    play()
+
+
 @virtual
 async def test_number_that_leads_elsewhere_is_found_and_connected(tmp_path: Path) -> None:
     async with site(tmp_path) as made:

@@ -17,7 +17,7 @@ from tests.end_to_end.cakes import APOLOGY, LEMON, flow, journal
 from tests.fakes import environment
 from voicebot.flow import Limits, Transfer, Voicemail
 from voicebot.flow.loader import FlowShelf, load_flow
-from voicebot.sim.caller import Caller, LeaveMessage, Listen, Wait
+from voicebot.sim.caller import Caller, LeaveMessage, Listen, Step, Wait
 from voicebot.sim.caller import HangUp as PutDown
 from voicebot.sim.clock import run_virtual
 from voicebot.sim.fleet import fleet
@@ -77,7 +77,7 @@ def passed_on(rehearsal: Rehearsal) -> list[dict[str, Any]]:
 
 def transfer(status: str | None, duration_s: int | None = None, target: str = COLLEAGUE) -> dict[str, Any]:
     told = {"to": "transfer", "target": target, "status": status}
-    return {**told, "duration_s": duration_s, "recording_url": None}
+    return {**told, "duration_s": duration_s, "recording_sid": None, "recording_url": None}
 
 
 def test_caller_is_joined_to_somebody_after_the_apology() -> None:
@@ -165,6 +165,53 @@ def test_model_that_never_came_leads_there_at_once() -> None:
     assert [said.text for said in rehearsal.result.bot_said] == [WORDS.transfer]
     assert passed_on(rehearsal) == [transfer("completed", 9)]
     assert len(rehearsal.received) == 1
+
+
+@pytest.mark.parametrize(
+    ("ways", "dial", "caller", "came", "played"),
+    [
+        (
+            (Voicemail(max="1m"),),
+            (),
+            LeaveMessage(MESSAGE),
+            ("voicemail: recorded",),
+            [("Say", WORDS.voicemail), ("Record", "at most 60 s"), ("Say", WORDS.received), ("Hangup", "")],
+        ),
+        (
+            (Transfer(COLLEAGUE, timeout="20s"), Voicemail(max="1m")),
+            SILENT,
+            LeaveMessage(MESSAGE),
+            ("transfer: no_answer", "voicemail: recorded"),
+            [
+                *(("Say", WORDS.transfer), ("Dial", COLLEAGUE), ("Say", WORDS.voicemail), ("Record", "at most 60 s")),
+                *(("Say", WORDS.received), ("Hangup", "")),
+            ],
+        ),
+        ((), (), Listen(120_000), (), [("Say", WORDS.trouble), ("Hangup", "")]),
+    ],
+)
+def test_every_way_is_taken_when_the_model_never_came(
+    ways: tuple[Transfer | Voicemail, ...],
+    dial: Any,
+    caller: Step,
+    came: tuple[str, ...],
+    played: list[tuple[str, str]],
+) -> None:
+    """Its server cannot be reached when the call comes in."""
+
+    @asynccontextmanager
+    async def no_model(on_stage: Stage, call_sid: str) -> AsyncIterator[None]:
+        on_stage.model.available = False
+        yield
+
+    expected = Expected(ended_reason="model_failed", passed_on=came)
+    scenario = Scenario("never", "cakes", (Exchange(caller),), expected)
+    rehearsal = run_virtual(rehearse(scenario, shelf_of(*ways), codec="pcmu", beside=no_model, dial=dial))
+    assert verbs(rehearsal) == played
+    assert len(rehearsal.received) == 1
+    assert rehearsal.sessions == ()
+    assert rehearsal.report["ended_reason"] == "model_failed"
+    assert tuple(f"{one['to']}: {one['status']}" for one in passed_on(rehearsal)) == came
 
 
 def test_handlers_and_phone_line_are_told_once_each() -> None:

@@ -580,7 +580,7 @@ TRANSFERS = (
         ('Number("+15550100011", no_answer="nobody_free"', 'Number("+15550100011", no_answer="reception"'),
         ('example.com", no_answer="nobody_free"', 'example.com", no_answer="reception"'),
         ("observations=[it.name, it.about]", "observations=[it.name, it.about, it.call_back]"),
-        ("observations=[it.call_back],", ""),
+        ("observations=[it.call_back, it.number],", ""),
     ),
     _switchboard(
         "F006",
@@ -611,6 +611,53 @@ TRANSFERS = (
         ('end=Transfer("bench", brief', 'end=Transfer("office", brief'),
     ),
     _switchboard("F044", "words that nobody speaks", ('[Transfer("bench")]', '[Transfer("bench", say="Hold on.")]')),
+)
+
+HOURS = (
+    _switchboard("F000", "a day that is none", ('"mon-fri": "08', '"mon-fry": "08')),
+    _switchboard("F000", "a day twice", ('"sat": "22', '"fri-sat": "22')),
+    _switchboard("F000", "a span that overlaps", ("14:00-18:00", "12:00-18:00")),
+    _switchboard("F000", "a date that is none", ("9999-12-24", "9999-24-12")),
+    _switchboard(
+        "F051",
+        "a line that is never open",
+        ('{"mon-fri": "08:00-12:30, 14:00-18:00", "sat": "22:00-02:00"}', "{}"),
+        ('holidays={"9999-12-24": "08:00-12:00"}', 'holidays=["9999-12-24"]'),
+    ),
+    _switchboard(
+        "F052", "nobody to be rung outside the hours", ('then=[Transfer("office")', 'then=[Transfer("ofice")')
+    ),
+    _switchboard(
+        "F052", "a number where a target stands", ('then=[Transfer("office")', 'then=[Transfer("+15550100012")')
+    ),
+    _switchboard(
+        "F053",
+        "never closed",
+        (
+            '    hours=Hours({"mon-fri": "08:00-12:30, 14:00-18:00", "sat": "22:00-02:00"}, '
+            'holidays={"9999-12-24": "08:00-12:00"}),\n',
+            "",
+        ),
+    ),
+    _switchboard("F054", "last year's holiday", ("9999-12-24", "2001-12-24")),
+    _switchboard("F030", "words that would be spoken oddly", ("The workshop is closed.", "Closed, {name}.")),
+    _switchboard(
+        "F044", "words for after hours", ('then=[Transfer("office")', 'then=[Transfer("office", say="Wait.")')
+    ),
+    _switchboard("F044", "nothing to tell", ('then=[Transfer("office")', 'then=[Transfer("office", brief=True)')),
+)
+
+TEXT_MESSAGES = (
+    _switchboard("F000", "a message of nothing", ('Sms("Dear {name}, we call you back."', 'Sms(" "')),
+    _switchboard("F003", "a field that is none", ("Dear {name}", "Dear {nam}")),
+    _switchboard("F003", "a number that is nowhere", ("to=it.number", "to=it.numbers")),
+    _switchboard("F055", "a place that is none", ("Dear {name}", "Dear {the name}")),
+    _payments(
+        "F056",
+        "the number of a card",
+        ("    report=Report(", '    report=Report(sms=[Sms("Paid with {card}.")], '),
+        ("    Report,", "    Report,\n    Sms,"),
+    ),
 )
 
 _SECRET = "secret=True, "
@@ -689,4 +736,7 @@ KEYS = (
     _payments("F003", "declared for what is no observation", ("secrets=[it.card]", 'secrets=[it.card, "pin"]')),
 )
 
-MUTANTS = (*NAMES, *ROADS, *FIELDS, *WORDS, *GUARDS, *ENDS, *RECEIVERS, *WAYS_OUT, *RECORDINGS, *TRANSFERS, *KEYS)
+MUTANTS = (
+    *(*NAMES, *ROADS, *FIELDS, *WORDS, *GUARDS, *ENDS, *RECEIVERS, *WAYS_OUT, *RECORDINGS, *TRANSFERS, *KEYS),
+    *(*HOURS, *TEXT_MESSAGES),
+)

@@ -8,23 +8,28 @@ import pytest
 
 from voicebot.server.overflow import Overflow
 from voicebot.telephony import twiml
+from voicebot.telephony.full_house import FullHouse
 
 ORIGIN = "https://voice.example.com"
 CALLER, CALLED, COLLEAGUE = "+15550123456", "+15550100000", "+15550199199"
 
 
 def test_sentence_is_said_in_the_callers_language() -> None:
-    assert Overflow("sentence", ORIGIN).answer("it", caller=CALLER, called=CALLED) == twiml.say_goodbye("it")
+    assert Overflow(FullHouse(None, "sentence"), ORIGIN).answer(
+        "it", caller=CALLER, called=CALLED
+    ) == twiml.say_goodbye("it")
 
 
 def test_busy_line_is_the_first_verb() -> None:
-    document = ElementTree.fromstring(Overflow("busy", ORIGIN).answer("en", caller=None, called=None))
+    document = ElementTree.fromstring(Overflow(FullHouse(None, "busy"), ORIGIN).answer("en", caller=None, called=None))
     assert [(verb.tag, verb.attrib) for verb in document] == [("Reject", {"reason": "busy"})]
 
 
 @pytest.mark.parametrize(("caller", "shown"), [(CALLER, CALLER), (None, CALLED)])
 def test_number_is_rung_and_shown_who_calls(caller: str | None, shown: str) -> None:
-    document = ElementTree.fromstring(Overflow(COLLEAGUE, ORIGIN).answer("en", caller=caller, called=CALLED))
+    document = ElementTree.fromstring(
+        Overflow(FullHouse(None, COLLEAGUE), ORIGIN).answer("en", caller=caller, called=CALLED)
+    )
     dial = document.find("Dial")
     assert dial is not None
     assert (dial.get("callerId"), dial.get("action")) == (shown, ORIGIN + "/twilio/overflown")
@@ -32,7 +37,9 @@ def test_number_is_rung_and_shown_who_calls(caller: str | None, shown: str) -> N
 
 
 def test_number_that_was_called_is_not_rung_in_a_circle() -> None:
-    assert Overflow(CALLED, ORIGIN).answer("de", caller=CALLER, called=CALLED) == twiml.say_goodbye("de")
+    assert Overflow(FullHouse(None, CALLED), ORIGIN).answer("de", caller=CALLER, called=CALLED) == twiml.say_goodbye(
+        "de"
+    )
 
 
 @pytest.mark.parametrize(
@@ -43,8 +50,8 @@ def test_number_that_was_called_is_not_rung_in_a_circle() -> None:
     ],
 )
 def test_nobody_there_is_a_sentence(status: str, expected: str) -> None:
-    assert Overflow(COLLEAGUE, ORIGIN).came_back({"DialCallStatus": status}, "fr") == expected
+    assert Overflow(FullHouse(None, COLLEAGUE), ORIGIN).came_back({"DialCallStatus": status}, "fr") == expected
 
 
 def test_result_that_is_missing_is_a_sentence() -> None:
-    assert Overflow(COLLEAGUE, ORIGIN).came_back({}, "en") == twiml.say_goodbye("en")
+    assert Overflow(FullHouse(None, COLLEAGUE), ORIGIN).came_back({}, "en") == twiml.say_goodbye("en")

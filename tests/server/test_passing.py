@@ -68,11 +68,12 @@ async def passings(made: Site) -> list[dict[str, Any]]:
 
 def transfer(status: str | None, duration_s: int | None = None) -> dict[str, Any]:
     told = {"to": "transfer", "target": "+15550199", "status": status}
-    return {**told, "duration_s": duration_s, "recording_url": None}
+    return {**told, "duration_s": duration_s, "recording_sid": None, "recording_url": None}
 
 
 def voicemail(status: str | None, duration_s: int | None = None, url: str | None = None) -> dict[str, Any]:
-    return {"to": "voicemail", "target": None, "status": status, "duration_s": duration_s, "recording_url": url}
+    told = {"to": "voicemail", "target": None, "status": status, "duration_s": duration_s}
+    return {**told, "recording_sid": RECORDED["RecordingSid"] if url else None, "recording_url": url}
 
 
 # ---- what the line is told ------------------------------------------------------------------------------------------
@@ -111,10 +112,22 @@ async def test_line_records_where_nobody_answers(made: Site) -> None:
         "timeout": "5",
         "finishOnKey": "#",
         "playBeep": "true",
+        "recordingStatusCallback": f"{ORIGIN}/twilio/recorded?way=2",
+        "recordingStatusCallbackMethod": "POST",
     }
     assert await made.store.report(CALL_SID) is None
     thanks = await made.post(f"{PASSED}2", RECORDED)
     assert (thanks.verbs, thanks.said) == (["Say", "Hangup"], WORDS.received)
+    assert await passings(made) == [transfer("busy"), voicemail("recorded", 182, RECORDED["RecordingUrl"])]
+
+
+@played
+async def test_recording_is_noted_once_whoever_tells_of_it_first(made: Site) -> None:
+    await model_gone(made)
+    await made.post(f"{PASSED}1", BUSY)
+    for _ in range(2):
+        assert (await made.post("/twilio/recorded?way=2", sample("recording_status"))).status == 204
+    assert (await made.post(f"{PASSED}2", RECORDED)).said == WORDS.received
     assert await passings(made) == [transfer("busy"), voicemail("recorded", 182, RECORDED["RecordingUrl"])]
 
 

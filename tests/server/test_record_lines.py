@@ -24,6 +24,7 @@ PASSED = {
     "target": "+15550199",
     "status": None,
     "duration_s": None,
+    "recording_sid": None,
     "recording_url": None,
     "at": at(20),
 }

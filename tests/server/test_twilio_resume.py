@@ -20,7 +20,7 @@ import pytest
 from aiohttp import web
 from twilio.request_validator import RequestValidator
 
-from tests.fakes import START, BreakableStore, calls_over
+from tests.fakes import START, BreakableStore, calls_over, lobby_over
 from tests.server.test_twilio_routes import (
     CALL_SID,
     ORIGIN,
@@ -51,6 +51,7 @@ from voicebot.sim.clock import run_virtual, wall_clock
 from voicebot.sim.realtime_server import API_KEY, RealtimeServer
 from voicebot.store.contract import CallRecord, StoredEntry
 from voicebot.telephony import tokens
+from voicebot.telephony.full_house import FullHouse
 from voicebot.telephony.signatures import SignatureChecker
 from voicebot.telephony.twiml import FALLBACK_SENTENCES
 
@@ -211,7 +212,8 @@ async def instance(
         default_flow="visit",
         wall=wall,
         others=watch.others,
-        overflow=Overflow("sentence", ORIGIN),
+        lobby=lobby_over(store, calls, shelf.flows, wall, ORIGIN),
+        overflow=Overflow(FullHouse(), ORIGIN),
         counts=Counter(),
     )
     app = web.Application()

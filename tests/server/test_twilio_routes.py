@@ -20,7 +20,7 @@ import pytest
 from aiohttp import web
 from twilio.request_validator import RequestValidator
 
-from tests.fakes import START, BreakableStore, calls_over, open_sockets
+from tests.fakes import START, BreakableStore, calls_over, lobby_over, open_sockets
 from voicebot.audio.formats import AudioFormat
 from voicebot.call.session import CallSession
 from voicebot.flow import Flow, Number, Observations, Phase, Transfer, Voicemail, ask
@@ -38,6 +38,7 @@ from voicebot.sim.clock import run_virtual, wall_clock
 from voicebot.sim.realtime_server import API_KEY, RealtimeServer
 from voicebot.store.contract import CallRecord
 from voicebot.telephony import tokens
+from voicebot.telephony.full_house import read_full_house
 from voicebot.telephony.signatures import SignatureChecker
 from voicebot.telephony.twiml import FALLBACK_SENTENCES
 
@@ -212,7 +213,8 @@ async def site(
                 wall=wall,
                 passing=Passing(store=store, calls=calls, shelf=lambda: shelf, public_url=ORIGIN, wall=wall),
                 others=nobody,
-                overflow=Overflow(overflow, ORIGIN),
+                lobby=lobby_over(store, calls, shelf.flows, wall, ORIGIN),
+                overflow=Overflow(read_full_house(overflow), ORIGIN),
                 counts=counts,
             )
             app = web.Application(client_max_size=MAX_BODY_BYTES)

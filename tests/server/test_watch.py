@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from typing import Literal
 
 import aiohttp
 import pytest
@@ -354,6 +355,27 @@ def test_call_that_is_over_is_reported_at_once(tmp_path: Path) -> None:
             await made.left_behind(*TALKING)  # nobody is on the line
             await asyncio.sleep(SEEN_DEAD_S + 0.5)
             assert await made.reason() == "connection_lost"
+            assert made.reports == 1
+
+    virtual(play)
+
+
+@pytest.mark.parametrize("ended_code", [20404, 21220])
+@pytest.mark.parametrize("trouble", [(), (RestAnswer(429), RestAnswer(429, retry_after="1"))])
+def test_call_that_has_ended_meanwhile_is_reported_once(
+    tmp_path: Path, ended_code: Literal[20404, 21220], trouble: Sequence[RestAnswer]
+) -> None:
+    async def play() -> None:
+        async with fleet(tmp_path) as made:
+            line = made.line()
+            line.status, made.vendor.ended_code = "completed", ended_code
+            made.vendor.answer_with(*trouble)
+            await made.left_behind(*TALKING)
+            await made.vendor.wait_for(1 + len(trouble), 60)
+            await asyncio.sleep(5)
+            assert line.sent_to == []
+            assert await made.reason() == "connection_lost"
+            await asyncio.sleep(60)
             assert made.reports == 1
 
     virtual(play)

@@ -7,7 +7,7 @@ import functools
 import inspect
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 import aiohttp
 import pytest
@@ -102,6 +102,25 @@ async def test_call_is_redirected_by_post(account: Account) -> None:
 async def test_call_is_hung_up(account: Account) -> None:
     assert await account.rest.hang_up(CALL_SID) == "done"
     assert account.line.done == [("hang up",)]
+
+
+@pytest.mark.parametrize(
+    "trouble", [RestAnswer(429), RestAnswer(429, retry_after="2"), RestAnswer(503), RestAnswer(reset=True)]
+)
+@on_account()
+async def test_call_is_hung_up_in_spite_of_trouble(account: Account, trouble: RestAnswer) -> None:
+    account.vendor.answer_with(trouble)
+    assert await account.rest.hang_up(CALL_SID) == "done"
+    assert account.line.done == [("hang up",)]
+
+
+@pytest.mark.parametrize("ended_code", [20404, 21220])
+@on_account()
+async def test_call_that_has_ended_is_not_hung_up(account: Account, ended_code: Literal[20404, 21220]) -> None:
+    account.vendor.ended_code, account.line.status = ended_code, "completed"
+    account.vendor.answer_with(RestAnswer(429))
+    assert await account.rest.hang_up(CALL_SID) == "over"
+    assert account.line.done == []
 
 
 @on_account()

@@ -12,6 +12,7 @@ from twilio.twiml.voice_response import VoiceResponse
 from voicebot.telephony import twiml
 
 STREAM = "wss://voice.example.com/twilio/media/3"
+STATUS = "https://voice.example.com/twilio/recorded?way=1"
 ACTION = "https://voice.example.com/twilio/after?flow=a&attempt=1"
 HOSTILE = [
     '"/><Dial>+15550100</Dial><x a="',
@@ -159,7 +160,7 @@ def _rings(language: str = "en", number: str = "+15550199", caller_id: str | Non
 
 
 def _records(language: str = "en") -> str:
-    return twiml.record_message(language=language, action_url=ACTION, longest_s=120.0)
+    return twiml.record_message(language=language, action_url=ACTION, status_url=STATUS, longest_s=120.0)
 
 
 def test_ring_says_what_the_vendor_would_write() -> None:
@@ -186,3 +187,22 @@ def test_message_that_nobody_leaves_leads_on() -> None:
     assert (say.tag, record.tag, redirect.tag) == ("Say", "Record", "Redirect")
     assert record.attrib["action"] == redirect.text == ACTION
     assert (record.attrib["maxLength"], redirect.attrib["method"]) == ("120", "POST")
+    assert record.attrib["recordingStatusCallback"] == STATUS
+
+
+@pytest.mark.parametrize("language", ["it", "xx"])
+@pytest.mark.parametrize(("first", "word"), [(True, "waiting"), (False, "still_waiting")])
+def test_waiting_is_words_silence_and_asking_again(language: str, first: bool, word: str) -> None:
+    say, pause, redirect = ET.fromstring(twiml.wait(ACTION, language=language, wait_s=10.0, first=first))
+    assert say.text == getattr(twiml.fallback_sentences(language), word)
+    assert (pause.tag, pause.get("length"), redirect.text, redirect.get("method")) == ("Pause", "10", ACTION, "POST")
+
+
+def test_authors_words_are_spoken_in_the_flows_language() -> None:
+    for text in (
+        twiml.say_closed("pt", "Fechado."),
+        twiml.record_message(language="pt", action_url=ACTION, status_url=STATUS, longest_s=5.0, words="Fechado."),
+    ):
+        say = ET.fromstring(text)[0]
+        assert (say.text, say.get("language")) == ("Fechado.", "pt-PT")
+    assert ET.fromstring(twiml.say_closed("pt"))[0].text == twiml.FALLBACK_SENTENCES["en"].closed

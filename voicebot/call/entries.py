@@ -129,11 +129,30 @@ class NoteGiven:
 
 @dataclass(frozen=True, slots=True)
 class TextMessage:
-    """A tool of the flow has had a text message sent to the caller; or it was not sent, and `problem` says why."""
+    """A text message was sent; or it was not, and `problem` says why, with Twilio's `code` if it was refused there.
+
+    It is a tool's, to the caller; or the `number`-th with which the flow ends its calls, `to` somebody.
+    """
 
     text: str
     message_sid: str | None
     problem: str | None = None
+    to: str | None = None
+    number: int | None = None
+    code: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TextMessageBegan:
+    """The `number`-th message with which the flow ends its calls is about to be sent.
+
+    `attempt_id` is of the one who sends it: whoever finds another one here does not.
+    """
+
+    number: int
+    text: str
+    to: str | None
+    attempt_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,16 +245,20 @@ class LineClosed:
     reason: EndedReason
 
 
+PassingGoal = Literal["transfer", "voicemail", "queue"]
+
+
 @dataclass(frozen=True, slots=True)
 class PassedOn:
     """The phone line takes the caller elsewhere: the `number`-th time in this call.
 
-    `target` is who is rung, None for a voicemail. What comes of it is known after `limit_s` at the latest, or never.
+    `target` is who is rung, None for a voicemail, and for the `queue`, in which the caller waits for a place. What
+    comes of it is known after `limit_s` at the latest, or never.
     `name` is that of the flow's target which the conversation led to; None for a way of its `fallback`.
     """
 
     number: int
-    to: Literal["transfer", "voicemail"]
+    to: PassingGoal
     target: str | None
     limit_s: float
     name: str | None = None
@@ -248,7 +271,8 @@ PassingStatus = Literal["completed", "busy", "no_answer", "failed", "canceled", 
 class PassingEnded:
     """What came of it. `completed`: somebody was reached and the talk is over; `empty`: the caller left no message.
 
-    `duration_s` is that of the talk or of the recording; `recording_sid` and `recording_url` are Twilio's.
+    Of the queue: `no_answer` when its time was over, `canceled` when the caller hung up. `duration_s` is that of the
+    talk, of the recording or of the wait; `recording_sid` and `recording_url` are Twilio's.
     """
 
     number: int
@@ -325,6 +349,7 @@ CallEntry = (
     | CallerHummed
     | KeyPress
     | TextMessage
+    | TextMessageBegan
     | NoteGiven
     | EndAsked
     | TurnAnswered

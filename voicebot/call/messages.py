@@ -46,6 +46,7 @@ class Messages:
         try:
             message_sid = await self._send(to, from_, words)
         except (OutboundRefusedError, TwilioError) as exc:
-            self._written(TextMessage(words, None, str(exc)))
+            code = exc.code if isinstance(exc, TwilioError) else None
+            self._written(TextMessage(words, None, str(exc), to, None, code))
             raise ToolError("the text message was not sent; tell the caller, and go on without it") from exc
-        self._written(TextMessage(words, message_sid))
+        self._written(TextMessage(words, message_sid, None, to))

@@ -314,10 +314,12 @@ def _tools(lines: Sequence[_Line]) -> Iterator[dict[str, Any]]:
 
 
 def _messages(lines: Sequence[_Line]) -> Iterator[dict[str, Any]]:
-    """Text messages to the caller; one that was not sent has a problem."""
+    """Text messages, of tools and at the end of the call; one that was not sent has a problem."""
     for line in lines:
         if isinstance(line.entry, call_entries.TextMessage):
-            yield {"text": line.entry.text, "problem": line.entry.problem, "at": line.wall}
+            one = line.entry
+            told = {"text": one.text, "to": one.to, "sid": one.message_sid, "problem": one.problem, "code": one.code}
+            yield {**told, "at": line.wall}
 
 
 def _transfer(lines: Sequence[_Line]) -> dict[str, Any] | None:
@@ -353,6 +355,7 @@ def _passed_on(lines: Sequence[_Line]) -> Iterator[dict[str, Any]]:
                 "target": line.entry.target,
                 "status": result.status if result else None,
                 "duration_s": result.duration_s if result else None,
+                "recording_sid": result.recording_sid if result else None,
                 "recording_url": result.recording_url if result else None,
                 "at": line.wall,
             }
@@ -604,7 +607,14 @@ _FIXED: dict[str, Any] = {
     },
     "messages": {
         "type": "array",
-        "items": _object({"text": {"type": "string"}, "problem": _TEXT_OR_NULL, "at": _TIME}),
+        "items": _object(
+            {
+                "text": {"type": "string"},
+                **dict.fromkeys(("to", "sid", "problem"), _TEXT_OR_NULL),
+                "code": _COUNT_OR_NULL,
+                "at": _TIME,
+            }
+        ),
     },
     "transfer": {
         "anyOf": [
@@ -624,11 +634,11 @@ _FIXED: dict[str, Any] = {
         "type": "array",
         "items": _object(
             {
-                "to": {"enum": ["transfer", "voicemail"]},
+                "to": {"enum": list(get_args(call_entries.PassingGoal))},
                 "target": _TEXT_OR_NULL,
                 "status": {"enum": [*get_args(call_entries.PassingStatus), None]},
                 "duration_s": {"type": ["integer", "null"], "minimum": 0},
-                "recording_url": _TEXT_OR_NULL,
+                **dict.fromkeys(("recording_sid", "recording_url"), _TEXT_OR_NULL),
                 "at": _TIME,
             }
         ),

@@ -37,6 +37,8 @@ EndedReason = Literal[
     "model_failed",
     "connection_lost",
     "never_connected",  # the webhook was answered, but no stream came
+    "full",  # there was no place for the caller, who waited for one or left a message
+    "closed",  # they called outside the flow's hours
     "voicemail",  # an answering machine took our call, and heard the flow's message if there is one
     "busy",  # of our calls, as those below: nobody has answered
     "no_answer",

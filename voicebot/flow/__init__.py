@@ -4,6 +4,7 @@ from voicebot.errors import ToolError
 
 from .expressions import heard, it, judged, otherwise
 from .handlers import CallControl, CallEvent, handler
+from .hours import Closed, Hours
 from .json_types import PhoneNumber
 from .keypad import Keypad
 from .model import (
@@ -26,6 +27,7 @@ from .observations import Observations, ask, computed
 from .patience import Patience
 from .receivers import Receiver
 from .recording import Recording
+from .sms import Sms
 from .targets import Number, Sip
 from .tools import ToolContext, tool
 from .ways_out import Transfer, Voicemail
@@ -36,8 +38,10 @@ __all__ = [
     "AskAgain",
     "CallControl",
     "CallEvent",
+    "Closed",
     "Flow",
     "HangUp",
+    "Hours",
     "Key",
     "Keypad",
     "LeaveMessage",
@@ -54,6 +58,7 @@ __all__ = [
     "Rule",
     "Say",
     "Sip",
+    "Sms",
     "To",
     "ToolContext",
     "ToolError",

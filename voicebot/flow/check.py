@@ -7,6 +7,7 @@ over what calls can come to look at a flow only once its names are right.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 
 from voicebot.errors import FlowError
 
@@ -19,10 +20,10 @@ from .source import place_of
 __all__ = ["RULES", "Finding", "LintRule", "Severity", "check", "check_together", "unloadable"]
 
 
-def check(flow: Flow) -> list[Finding]:
-    """Every finding, errors first, in the order of the rules."""
+def check(flow: Flow, day: date | None = None) -> list[Finding]:
+    """Every finding, errors first, in the order of the rules; some warnings are only found on a `day`."""
     try:
-        study = Study(flow)
+        study = Study(flow, day)
         findings = [finding for rule in RULES if not rule.deep for finding in rule.findings(study)]
         if not any(finding.severity == "error" for finding in findings):
             findings += [finding for rule in RULES if rule.deep for finding in rule.findings(study)]

@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -124,7 +125,7 @@ def inspect_file(path: Path) -> InspectedFile:
         source = _source(path)
         with _blaming(path):
             flow = _flow_in(path, source)
-            findings = tuple(check(flow))
+            findings = tuple(check(flow, datetime.now(UTC).date()))
             broken = any(finding.severity == "error" for finding in findings)
             return InspectedFile(path, findings, None if broken else _with_version(path.stem, flow, source, path))
     except FlowError as exc:

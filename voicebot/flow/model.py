@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import KW_ONLY, field, replace
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
+from zoneinfo import ZoneInfo
 
 from pydantic import (
     BeforeValidator,
@@ -24,6 +26,7 @@ from pydantic import (
     WithJsonSchema,
     model_validator,
 )
+from pydantic import Field as PydanticField
 from pydantic.dataclasses import dataclass
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import ArgsKwargs
@@ -32,11 +35,13 @@ from voicebot.errors import FlowError
 
 from .expressions import Expression, Field, Guard
 from .handlers import Handler
+from .hours import Closed, Hours
 from .lengths import Seconds
 from .observations import Observations, ObservationSpec, read_observations, specs_of
 from .patience import NoiseReduction, Patience
 from .receivers import FieldName, Receiver
 from .recording import Recording
+from .sms import Sms
 from .source import place_of, remember_place
 from .targets import Number, Sip, Target
 from .tools import Once, Tool, Unverified, readable
@@ -44,6 +49,7 @@ from .ways_out import Transfer, Voicemail, WayOut
 from .wording import Language, Text, Worded, Words
 
 _CONFIG = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+MOST_SMS = 3  # at the end of a call: each costs money
 
 
 def _registry(info: ValidationInfo) -> Mapping[str, Any]:
@@ -463,6 +469,10 @@ class Analysis:
         ) -> None: ...
 
 
+def _some_sms(value: object) -> object:
+    return (value,) if isinstance(value, Sms) else value
+
+
 @dataclass(frozen=True, config=_CONFIG)
 class Report:
     """What the report says beside the facts, and who receives it.
@@ -471,12 +481,14 @@ class Report:
         outcome: names for what came of the call: the first whose expression holds.
         analysis: have the model sum the call up.
         receivers: who is told beside the receiver of the settings.
+        sms: text messages that go out when the call is over; the report says what came of them.
     """
 
     _: KW_ONLY
     outcome: dict[str, Guard] = field(default_factory=dict)
     analysis: Analysis | None = None
     receivers: tuple[Receiver, ...] = ()
+    sms: Annotated[tuple[Sms, ...], PydanticField(max_length=MOST_SMS), BeforeValidator(_some_sms)] = ()
 
     if TYPE_CHECKING:
 
@@ -486,6 +498,7 @@ class Report:
             outcome: Mapping[str, Expression | Callable[..., bool]] = ...,
             analysis: Analysis | None = None,
             receivers: Iterable[Receiver] = (),
+            sms: Sms | Iterable[Sms] = (),
         ) -> None: ...
 
 
@@ -526,6 +539,8 @@ class Flow:
             message was left. With none, the call ends.
         on_voicemail: what happens when a call of ours is answered by a machine; without it, we hang up.
         record: record the calls.
+        hours: when calls are taken, by the clocks of `timezone`; without them, always. Calls of ours are not meant.
+        closed: what callers get at other times; without it, a sentence.
     """
 
     _: KW_ONLY
@@ -552,6 +567,8 @@ class Flow:
     report: Report = Report()
     patience: Patience = Patience()
     noise_reduction: NoiseReduction | None = None
+    hours: Hours | None = None
+    closed: Closed | None = None
 
     def __post_init__(self) -> None:
         remember_place(self)
@@ -590,6 +607,8 @@ class Flow:
             report: Report = ...,
             patience: Patience = ...,
             noise_reduction: NoiseReduction | None = None,
+            hours: Hours | None = None,
+            closed: Closed | None = None,
         ) -> None: ...
 
     @property
@@ -640,6 +659,10 @@ class Flow:
             return phase.limits
         return everywhere
 
+    def takes_calls(self, at: datetime) -> bool:
+        """Whether callers are taken `at` that moment (aware)."""
+        return self.hours is None or self.hours.hold(at, ZoneInfo(self.timezone))
+
     def rung(self, way: Transfer) -> Target:
         """Whom a transfer rings: the target of this name, or the number itself."""
         return self.targets[way.to] if way.to in self.targets else Number(way.to)
@@ -661,6 +684,7 @@ class Flow:
         yield from self.report.outcome.values()
         if self.report.analysis is not None and self.report.analysis.when is not None:
             yield self.report.analysis.when
+        yield from (sms.when for sms in self.report.sms if sms.when is not None)
 
 
 _ADAPTER: TypeAdapter[Flow] = TypeAdapter(Flow)

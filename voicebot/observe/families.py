@@ -10,6 +10,7 @@ _QUICK_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 _TURN_S = (0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1, 1.25, 1.5, 2, 3, 4, 6, 10)
 _WORK_S = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30)
 _CALL_S = (5, 15, 30, 60, 120, 180, 300, 480, 600, 900, 1800, 3600)
+_WAIT_S = (5, 10, 20, 30, 60, 90, 120, 180, 300, 600, 1200, 1800)
 _LEVEL_DB = (-70, -60, -50, -45, -40, -35, -30, -25, -20, -15, -10, -5)
 _KNOWN = {
     "refused": ("full", "lagging", "stopping", "flow", "store", "error"),
@@ -31,8 +32,11 @@ class Families:
         self.accepting = Gauge("voicebot_accepting", "1 while new calls are taken, 0 from the first request to stop.")
         self.admitted = Counter("voicebot_calls_admitted_total", "Calls that began.", ("flow",))
         self.refused = Counter("voicebot_calls_refused_total", "Callers who heard a sentence instead.", ("reason",))
+        self.queue_wait = Histogram(
+            "voicebot_queue_wait_seconds", "For a place, by what came of it.", _WAIT_S, ("result",)
+        )
         self.outbound = Counter("voicebot_outbound_calls_total", "Calls of ours, by what came of ringing.", ("result",))
-        self.messages = Counter("voicebot_text_messages_total", "Of tools, to callers.", ("flow", "result"))
+        self.messages = Counter("voicebot_text_messages_total", "Of tools, and at calls' ends.", ("flow", "result"))
         self.outbound_refused = Counter("voicebot_outbound_refused_total", "Calls that were not placed.", ("reason",))
         self.ended = Counter("voicebot_calls_ended_total", "Calls reported.", ("flow", "reason", "outcome"))
         self.duration = Histogram("voicebot_call_duration_seconds", "From answer to end.", _CALL_S, ("flow",))

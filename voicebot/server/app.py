@@ -35,7 +35,9 @@ from .connections import counted, guard
 from .do_not_call import DoNotCall
 from .gatekeeper import Gatekeeper
 from .instance import new_owner
+from .last_messages import LastMessages
 from .lifecycle import Calls, ModelAccess, in_background
+from .lobby import LEAST_WAITING, Lobby
 from .loop_lag import Change, LoopLag
 from .messenger import Messenger
 from .metrics_routes import MetricsRoutes
@@ -50,7 +52,7 @@ from .reporting import Reporter
 from .retention import keep_erasing
 from .siblings import Siblings
 from .status_routes import StatusRoutes
-from .twilio_routes import TwilioRoutes
+from .twilio_routes import VOICE_PATH, TwilioRoutes
 from .watch import Watch
 
 log = logging.getLogger(__name__)
@@ -137,10 +139,14 @@ async def create_app(
     filling = FillingPost(post, store.secrets, vault.open)
     worker = DeliveryWorker(store, filling, wall, random.random, attempted=observing.delivered)
     audio_format = AudioFormat(settings.codec)
-    reporter = Reporter(store, _targets(settings), current, wall, worker.wake, observing.reported)
     tokens = [one.get_secret_value() for one in settings.twilio_auth_tokens]
     account = settings.twilio_account_sid
     rest = TwilioRest(vendor, settings.twilio_api_url, account, tokens[0]) if account else None
+    messenger = Messenger(rest, settings.outbound_allow, observing.outbound_refused)
+    last_messages = LastMessages(store, messenger.send, wall, observing.texted)
+    reporter = Reporter(
+        store, _targets(settings), current, wall, worker.wake, observing.reported, messages=last_messages
+    )
     folder = recordings_folder(settings.data_folder, settings.recording_keys)
     recordings = Recordings(settings.record, folder)
     calls = Calls(
@@ -160,11 +166,24 @@ async def create_app(
         wall=wall,
         observer=observing,
         overloaded=lambda: lag.overloaded,
-        send=Messenger(rest, settings.outbound_allow, observing.outbound_refused).send,
+        send=messenger.send,
         recordings=recordings,
         seal=vault.seal,
     )
     watch = Watch(store, calls, reporter, rest, settings.public_url + AFTER_PATH, wall)
+    lobby = Lobby(
+        owner=calls.owner,
+        store=store,
+        reporter=reporter,
+        shelf=current,
+        house=settings.full_house,
+        most_waiting=max(settings.max_calls, LEAST_WAITING),
+        public_url=settings.public_url,
+        voice_path=VOICE_PATH,
+        wall=wall,
+        refused=lambda obstacle: twilio.turned_away(obstacle),
+        waited=observing.waited,
+    )
     twilio = TwilioRoutes(
         calls=calls,
         passing=Passing(store=store, calls=calls, shelf=current, public_url=settings.public_url, wall=wall),
@@ -179,7 +198,8 @@ async def create_app(
         wall=wall,
         others=watch.others,
         refused=observing.refused,
-        overflow=Overflow(settings.overflow, settings.public_url),
+        lobby=lobby,
+        overflow=Overflow(settings.full_house, settings.public_url),
         counts=gatekeeper.counts,
     )
     token = ApiToken(settings.api_token.get_secret_value(), gatekeeper.counts, asyncio.get_running_loop().time)
@@ -211,6 +231,7 @@ async def create_app(
             await running.enter_async_context(in_background(worker.run(), name="delivery"))
             await running.enter_async_context(in_background(watch.run(), name="watch"))
             await running.enter_async_context(in_background(outbound.run(), name="outbound"))
+            await running.enter_async_context(in_background(lobby.run(), name="lobby"))
             await running.enter_async_context(in_background(lag.run(), name="loop lag"))
             sweeping = recordings.keep_sweeping(store)
             await running.enter_async_context(in_background(sweeping, name="recordings"))

@@ -177,6 +177,11 @@ def _flows(settings: Settings, folder: Path, inspected: list[InspectedFile] | Fl
     for name in sorted({settings.default_flow, *settings.numbers.values()} - {"", *loaded}):
         mend = f"name one of {', '.join(loaded) or 'none'} in VOICEBOT_NUMBERS and VOICEBOT_DEFAULT_FLOW"
         found.append(Finding("flows", "wrong", f"no flow {name!r} is loaded", mend))
+    texting = sorted(name for name, flow in loaded.items() if flow.report.sms)
+    if texting and not (settings.twilio_account_sid and settings.outbound_allow.allowed):
+        problem = f"{', '.join(texting)}: text messages at the end of calls are not sent"
+        mend = "set TWILIO_ACCOUNT_SID, and in VOICEBOT_OUTBOUND_ALLOW the beginnings of the numbers that may get them"
+        found.append(Finding("flows", "warning", problem, mend))
     return found or [Finding("flows", "ok", ", ".join(loaded))]
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from aiohttp import web
 
 from voicebot import __version__
-from voicebot.call.entries import Entry
+from voicebot.call.entries import Entry, TextMessage
 from voicebot.delivery.worker import Attempted
 from voicebot.errors import StoreError
 from voicebot.log_events import named
@@ -101,6 +101,14 @@ class Observing:
     def refused(self, reason: str) -> None:
         """A caller hears a sentence instead of a conversation."""
         self.families.refused.add(reason)
+
+    def texted(self, record: CallRecord, message: TextMessage) -> None:
+        """A text message with which a call ends was sent, or was not."""
+        self.families.messages.add(record.flow_name, "sent" if message.problem is None else "failed")
+
+    def waited(self, result: str, seconds: float) -> None:
+        """A caller without a place has waited for one."""
+        self.families.queue_wait.observe(seconds, result)
 
     def outbound_refused(self, reason: str) -> None:
         """A call that somebody wanted placed may not be, or not now."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from voicebot.telephony import twiml
+from voicebot.telephony.full_house import FullHouse
 
 OVERFLOWN_PATH = "/twilio/overflown"
 RING_S = 25.0
@@ -16,16 +17,20 @@ _TALKED = frozenset({"completed", "answered"})
 
 
 class Overflow:
-    """The operator's choice: `sentence`, `busy`, or a number in E.164."""
+    """The operator's choice for those who are no guests (`lobby`): `sentence`, `busy`, or a number in E.164."""
 
-    def __init__(self, choice: str, public_url: str) -> None:
-        self._choice, self._action_url = choice, public_url + OVERFLOWN_PATH
+    def __init__(self, house: FullHouse, public_url: str) -> None:
+        self._choice, self._action_url = house.then, public_url + OVERFLOWN_PATH
 
     def answer(self, language: str, *, caller: str | None, called: str | None) -> str:
         """TwiML for a caller who is not taken. `language` is a BCP-47 tag."""
         if self._choice == "busy":
             return twiml.reject_busy()
-        if self._choice == "sentence" or self._choice == called:  # a number of ours would ring us again, for ever
+        if self._choice in (
+            "sentence",
+            "voicemail",
+            called,
+        ):  # the last: a number of ours would ring us again, for ever
             return twiml.say_goodbye(language)
         return twiml.ring(
             self._choice,

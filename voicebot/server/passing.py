@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 
 AFTER_PATH = "/twilio/after"
 PASSED_PATH = "/twilio/passed"
+RECORDED_PATH = "/twilio/recorded"
 WHISPER_PATH = "/twilio/whisper"
 TALK_LIMIT_S = 14_400.0  # of a transferred call; the vendor's own default (TwiML <Dial>: timeLimit)
 SLACK_S = 60.0  # for the sentence, the tone, and the request that tells the result
@@ -45,7 +46,7 @@ REPEATED_S = 15.0  # how long Twilio waits for an answer: up to then the same ma
 WAITS_S = (0.0, 0.2, 0.4, 0.8)  # before each try to decide, where several instances are asked at once
 LONGEST_URL = 2000
 _RECORDING_SID = re.compile(r"RE[0-9a-f]{32}")
-_OVER = frozenset({"completed", "busy", "failed", "no-answer", "canceled"})
+OVER = frozenset({"completed", "busy", "failed", "no-answer", "canceled"})
 _DIALLED: Mapping[str, PassingStatus] = {
     "completed": "completed",
     "answered": "completed",
@@ -119,7 +120,7 @@ class Passing:
             if not _is_open(past, number):
                 return self._standing(record, past)
             on = past.passings[number - 1].on
-            result, over = _result(on, form), form.get("CallStatus") in _OVER
+            result, over = result_of(on, form), form.get("CallStatus") in OVER
             goes_on = not (result.done or over) and self._has_way_back(record, past, on)
             if (taken := await self._take(record, for_stream=goes_on and self._calls.accepting)) is None:
                 continue
@@ -214,7 +215,10 @@ class Passing:
         way, language = self._way(past, on), past.language or flow.languages[0]
         action_url = f"{self._public_url}{PASSED_PATH}?way={on.number}"
         if isinstance(way, Voicemail):
-            return twiml.record_message(language=language, action_url=action_url, longest_s=way.max)
+            status_url = f"{self._public_url}{RECORDED_PATH}?way={on.number}"
+            return twiml.record_message(
+                language=language, action_url=action_url, status_url=status_url, longest_s=way.max
+            )
         target = flow.rung(way)
         whisper_url = f"{self._public_url}{WHISPER_PATH}?call={record.call_sid}&way={on.number}"
         return twiml.ring(
@@ -316,7 +320,7 @@ def _ended_reason(past: Past, on: PassedOn, result: PassingEnded, over: bool) ->
     return "transferred" if result.done else "caller_hung_up" if over else "transfer_failed"
 
 
-def _result(on: PassedOn, form: Mapping[str, str]) -> PassingEnded:
+def result_of(on: PassedOn, form: Mapping[str, str]) -> PassingEnded:
     """What Twilio tells of a dial (`DialCallStatus` …) or of a recording (`RecordingUrl` …)."""
     if on.to == "transfer":
         status = _DIALLED.get(form.get("DialCallStatus", ""), "failed")

@@ -10,7 +10,7 @@ from itertools import chain, repeat
 from types import MappingProxyType
 from typing import Any
 
-from voicebot.call.entries import CallEnded, kind_of, write_entry
+from voicebot.call.entries import CallEnded, TextMessage, kind_of, write_entry
 from voicebot.call.past import Past, gap_ms, read_past
 from voicebot.delivery.events import LIVE_EVENTS, Targets
 from voicebot.delivery.outgoing import deliveries_of, fresh_deliveries
@@ -22,6 +22,7 @@ from voicebot.flow.model import Flow
 from voicebot.log_events import named
 from voicebot.store.contract import CallRecord, Store, StoredEntry
 
+from .last_messages import LastMessages
 from .revival import revive
 
 log = logging.getLogger(__name__)
@@ -40,6 +41,7 @@ class Reporter:
         wall: Callable[[], datetime],
         reported: Callable[[], None],
         ended: Callable[[Mapping[str, Any]], None] = lambda report: None,
+        messages: LastMessages | None = None,
     ) -> None:
         """
         Args:
@@ -48,7 +50,9 @@ class Reporter:
             wall: the time of day, aware UTC.
             reported: called when a report was written.
             ended: told of every report that was written here.
+            messages: sends the text messages with which calls end; without it, none is sent.
         """
+        self._messages = messages
         self._has_ended = ended
         self._store, self._targets, self._shelf, self._wall, self._reported = store, targets, shelf, wall, reported
 
@@ -70,9 +74,10 @@ class Reporter:
             unwritten: entries that the store did not take.
             unkept: secrets that it did not take, sealed.
         """
+        sent: dict[int, TextMessage] = {}
         for delay_s in chain(RETRY_S, repeat(RETRY_S[-1])):
             try:
-                return await self._write(record, reason, flow, unwritten, unkept)
+                return await self._write(record, reason, flow, unwritten, unkept, sent)
             except CallTakenError:
                 log.info(
                     "others go on with the call, or have ended it", extra=named("call_in_other_hands", record.call_sid)
@@ -92,6 +97,7 @@ class Reporter:
         flow: Flow | None,
         unwritten: Sequence[StoredEntry],
         unkept: Mapping[str, bytes],
+        sent: dict[int, TextMessage],
     ) -> bool:
         for name, sealed in unkept.items():
             await self._store.keep_secret(record.call_sid, name, sealed, attempt=record.attempt)
@@ -102,6 +108,7 @@ class Reporter:
         if not any(entry.kind == _ENDED for entry in journal):
             missing.append(self._ended(journal, reason))
             journal.append(missing[-1])
+        await self._end_with_messages(record, flow, journal, missing, sent)
         flow, report = self._fold(record, flow, journal)
         deliveries = await deliveries_of(record, flow, journal, report, self._targets)
         written = await self._store.finish(
@@ -128,6 +135,22 @@ class Reporter:
         since_ms = gap_ms(last, wall)  # an outage is no part of the call, however long it lasts
         over = last.wall + timedelta(milliseconds=since_ms)
         return StoredEntry(last.sequence + 1, _ENDED, last.at_ms + since_ms, over, write_entry(entry))
+
+    async def _end_with_messages(
+        self,
+        record: CallRecord,
+        flow: Flow | None,
+        journal: list[StoredEntry],
+        missing: list[StoredEntry],
+        sent: dict[int, TextMessage],
+    ) -> None:
+        """Send the text messages with which the call ends; what came of them is in its journal then."""
+        try:
+            flow = flow if flow is not None else self._flow(record, journal)
+            if self._messages is not None and flow.report.sms:
+                await self._messages.send(record, flow, journal, missing, sent)
+        except (JournalError, FlowError):
+            return  # the report says so
 
     def _fold(
         self, record: CallRecord, flow: Flow | None, journal: Sequence[StoredEntry]

@@ -26,6 +26,7 @@ from voicebot.call.session import CallSession
 from voicebot.engine.entries import EndedReason
 from voicebot.errors import FlowError, LegLostError, MediaStreamError, RefusedRequestError, StoreError, VoicebotError
 from voicebot.flow.loader import FlowShelf, LoadedFlow
+from voicebot.flow.model import Flow
 from voicebot.flow.ways_out import Transfer
 from voicebot.log_events import named
 from voicebot.observe.context import work_for
@@ -41,8 +42,9 @@ from .connections import client_of, spread, upgraded, vouch
 from .gatekeeper import Reason
 from .instance import name_of
 from .lifecycle import CLAIM_LIMIT_S, ENDED_BADLY, MOST_ATTEMPTS, Calls, Obstacle
+from .lobby import Lobby
 from .overflow import OVERFLOWN_PATH, Overflow
-from .passing import AFTER_PATH, PASSED_PATH, TALK_LIMIT_S, WHISPER_PATH, Passing
+from .passing import AFTER_PATH, PASSED_PATH, RECORDED_PATH, TALK_LIMIT_S, WHISPER_PATH, Passing
 
 log = logging.getLogger(__name__)
 
@@ -99,6 +101,7 @@ class TwilioRoutes:
         *,
         calls: Calls,
         passing: Passing,
+        lobby: Lobby,
         store: Store,
         shelf: Callable[[], FlowShelf],
         checker: SignatureChecker,
@@ -116,7 +119,8 @@ class TwilioRoutes:
         """
         Args:
             others: says which other instances a call may go to.
-            overflow: what callers get for whom there is no place.
+            lobby: has the callers who have no conversation.
+            overflow: what callers get for whom there is no place, and who are not in the lobby.
             counts: where refusals are counted.
             refused: told why a caller hears a sentence instead of a conversation.
         """
@@ -124,7 +128,7 @@ class TwilioRoutes:
         self._calls, self._passing, self._store, self._shelf, self._checker = calls, passing, store, shelf, checker
         self._secret, self._public_url, self._audio_format = secret, public_url, audio_format
         self._numbers, self._default_flow, self._wall, self._others = numbers, default_flow, wall, others
-        self._overflow, self._counts = overflow, counts
+        self._lobby, self._overflow, self._counts = lobby, overflow, counts
         self._conversions = Conversions()
 
     def routes(self) -> list[web.RouteDef]:
@@ -136,6 +140,7 @@ class TwilioRoutes:
             web.get(MEDIA_PATH + "/{instance}", self.media),  # whoever is named: one that lands here is for us
             web.post(AFTER_PATH, self.after),
             web.post(PASSED_PATH, self.passed),
+            web.post(RECORDED_PATH, self.recorded),
             web.post(WHISPER_PATH, self.whisper),
             web.post(FALLBACK_PATH, self.fallback),
             web.post("/twilio/status", self.status),
@@ -156,7 +161,7 @@ class TwilioRoutes:
         call_sid = _call_sid(form)
         loaded = self._route(form.get("To", ""))
         request[_LANGUAGE] = language = loaded.flow.languages[0]
-        now = self._wall()
+        now, waited = self._wall(), _times(request, "waited")
         known = CallRecord(
             call_sid=call_sid,
             flow_name=loaded.name,
@@ -169,21 +174,32 @@ class TwilioRoutes:
             attempt=1,
             token_issued_at=int(now.timestamp()),
         )
+        guest = await self._lobby.guest(call_sid) if self._lobby.may_know(loaded.flow) else None
+        if guest is not None and (guest.gone or not guest.waits or waited < guest.tries):
+            return _xml(self._lobby.answer_again(guest))
+        if guest is None and not loaded.flow.takes_calls(now) and await self._store.call(call_sid) is None:
+            return _xml(await self._lobby.closed(known, loaded.flow))
+        ahead = await self._lobby.ahead(call_sid)
         with self._calls.place(call_sid) as held:
             if held:
-                record, is_new = await self._store.open_call(known, max_calls=self._calls.max_calls)
+                record, is_new = await self._store.open_call(known, max_calls=self._calls.max_calls - ahead)
             else:  # one that another instance has is no new call
                 record, is_new = await self._store.call(call_sid), False
             if record is None:
-                obstacle = "full" if held else self._calls.obstacle
-                return await self._refuse(request, known, obstacle or "full", language)
+                obstacle = ("full" if held else self._calls.obstacle) or "full"
+                if guest is not None:
+                    return _xml(await self._lobby.asks_again(guest, waited))
+                return await self._refuse(request, known, obstacle, loaded.flow)
             if is_new:
                 self._calls.open(record, loaded)
+        if guest is not None:
+            await self._lobby.admitted(guest)
         if record.ended is not None:
-            return _xml(twiml.hang_up())
+            was_guest = waited or not record.token_issued_at
+            return _xml(twiml.say_goodbye(language) if was_guest else twiml.hang_up())
         return self._connect(record)
 
-    async def _refuse(self, request: web.Request, known: CallRecord, obstacle: Obstacle, language: str) -> web.Response:
+    async def _refuse(self, request: web.Request, known: CallRecord, obstacle: Obstacle, flow: Flow) -> web.Response:
         """There is no place for a call here: have another instance take it, or give what the operator chose.
 
         All instances together are full at once. But one that is late or stops says nothing of the others, and which of
@@ -194,10 +210,16 @@ class TwilioRoutes:
         if obstacle != "full" and times < MOST_ASKED_AGAIN and await self._others():
             self._counts["calls_passed_on"] += 1
             return _xml(twiml.ask_again(f"{self._public_url}{VOICE_PATH}?asked={times + 1}"))
+        log.warning("no room for another call: %s", obstacle, extra=named("call_refused_full", known.call_sid))
+        if (answer := await self._lobby.full(known, flow, obstacle)) is not None:
+            return _xml(answer)
+        self.turned_away(obstacle)
+        return _xml(self._overflow.answer(flow.languages[0], caller=known.caller, called=known.called))
+
+    def turned_away(self, obstacle: Obstacle) -> None:
+        """Count a caller for whom there was no place."""
         self._counts[_REFUSED[obstacle]] += 1
         self.refused(obstacle)
-        log.warning("no room for another call: %s", obstacle, extra=named("call_refused_full", known.call_sid))
-        return _xml(self._overflow.answer(language, caller=known.caller, called=known.called))
 
     @_spoken_fallback
     async def overflown(self, request: web.Request) -> web.Response:
@@ -300,8 +322,23 @@ class TwilioRoutes:
     @_spoken_fallback
     async def passed(self, request: web.Request) -> web.Response:
         """The caller was taken elsewhere, and is back or has gone: take the next way out, or end the call."""
+        return self._played(await self._came_back(request, await self._signed_form(request)))
+
+    async def recorded(self, request: web.Request) -> web.Response:
+        """A message can be fetched; whether the action of its recording comes before, later, or not at all."""
         form = await self._signed_form(request)
-        return self._played(await self._passing.came_back(_call_sid(form), _way(request), form))
+        _call_sid(form)
+        if form.get("RecordingStatus") == "completed":
+            try:
+                await self._came_back(request, form)
+            except VoicebotError as exc:  # then the action tells
+                log.error("a recording is not noted: %s", exc, extra=named("request_failed"))
+        return web.Response(status=204)
+
+    async def _came_back(self, request: web.Request, form: Mapping[str, str]) -> str | CallRecord:
+        call_sid, way = _call_sid(form), _way(request)
+        answer = await self._lobby.came_back(call_sid, way, form)
+        return answer if answer is not None else await self._passing.came_back(call_sid, way, form)
 
     @_spoken_fallback
     async def fallback(self, request: web.Request) -> web.Response:
@@ -319,15 +356,20 @@ class TwilioRoutes:
         )
         try:
             known = await self._store.call(call_sid) is not None
+            guest = await self._lobby.guest(call_sid) if not known else None
         except StoreError as exc:
             log.error("the call goes on without a store: %s", exc, extra=named("request_failed", call_sid))
-            known = False
-        if not known:
+            known, guest = False, None
+        if not known and guest is None:
             return self._without_a_call(form)
         way = parse_qs(failed.query).get("way", [""])[0]
         if failed.path.endswith(PASSED_PATH) and _WAY.fullmatch(way):
             told = {"CallStatus": form.get("CallStatus", "")}
+            if (answer := await self._lobby.came_back(call_sid, int(way), told)) is not None:
+                return _xml(answer)
             return self._played(await self._passing.came_back(call_sid, int(way), told))
+        if guest is not None:
+            return _xml(self._lobby.answer_again(guest))
         return await self._after(request, form)
 
     def _without_a_call(self, form: dict[str, str]) -> web.Response:
@@ -373,6 +415,7 @@ class TwilioRoutes:
         """The phone line says that a call is over."""
         self._calls.line_over(call_sid)
         if self._calls.get(call_sid) is None:
+            await self._lobby.line_over(call_sid)
             await self._passing.line_over(call_sid)
 
     async def stream_status(self, request: web.Request) -> web.Response:
@@ -505,7 +548,7 @@ def _xml(text: str) -> web.Response:
     return web.Response(text=text, content_type="text/xml")
 
 
-def _call_sid(form: dict[str, str]) -> str:
+def _call_sid(form: Mapping[str, str]) -> str:
     call_sid = form.get("CallSid", "")
     if not _CALL_SID.fullmatch(call_sid):
         raise web.HTTPBadRequest(text="CallSid is missing or malformed")
@@ -519,6 +562,12 @@ def _way(request: web.Request) -> int:
     if not _WAY.fullmatch(way):
         raise web.HTTPBadRequest(text="way is missing or malformed")
     return int(way)
+
+
+def _times(request: web.Request, name: str) -> int:
+    """How often something was done before, as our own address says."""
+    times = request.query.get(name, "")
+    return int(times) if re.fullmatch(r"[0-9]{1,3}", times) else 0
 
 
 def _number(text: str) -> str | None:

@@ -101,6 +101,7 @@ class TwilioRest:
         messages: the forms of those that were sent.
         numbers: the account's own, with what it has set of them.
         unsubscribed: numbers that want no messages.
+        ended_code: as given; may be changed.
     """
 
     def __init__(
@@ -122,7 +123,7 @@ class TwilioRest:
         self.requests: list[RestRequest] = []
         self.violations: list[str] = []
         self.available = True
-        self._account_sid, self._book, self._port, self._ended_code = account_sid, book, port, ended_code
+        self._account_sid, self._book, self._port, self.ended_code = account_sid, book, port, ended_code
         self._users = {account_sid: auth_token, **(api_keys or {})}
         self._answers: deque[RestAnswer] = deque()
         self._released = asyncio.Event()
@@ -308,7 +309,7 @@ class TwilioRest:
     def _require(self, call: Reachable, *states: str) -> None:
         if call.status in states:
             return
-        if call.status == "ringing" or self._ended_code == 21220:
+        if call.status == "ringing" or self.ended_code == 21220:
             raise RefusedError(400, 21220)
         raise RefusedError(404, 20404)
 

@@ -106,7 +106,7 @@ class TwilioRest:
     # ---- a call that is under way -----------------------------------------------------------------------------------
 
     async def redirect(self, call_sid: str, url: str) -> Outcome:
-        """Have a call go on with the TwiML at `url`, asked for by POST; a stream that it has is ended.
+        """Have a call go on with the TwiML at `url`, asked for by POST; a stream that it has is ended. Asked once.
 
         Returns:
             `over` if the call has ended, so that nobody can be reached any more.
@@ -114,19 +114,23 @@ class TwilioRest:
         Raises:
             TwilioError: it was not done.
         """
-        return await self._update(call_sid, [("Url", url), ("Method", "POST")])
+        return await self._update(call_sid, [("Url", url), ("Method", "POST")], persistent=False)
 
     async def hang_up(self, call_sid: str) -> Outcome:
-        """End a call.
+        """End a call. Tried again: nobody can be hung up on twice.
+
+        Returns:
+            `over` if it had ended before.
 
         Raises:
             TwilioError: it was not done.
         """
-        return await self._update(call_sid, [("Status", "completed")])
+        return await self._update(call_sid, [("Status", "completed")], persistent=True)
 
-    async def _update(self, call_sid: str, form: Form) -> Outcome:
+    async def _update(self, call_sid: str, form: Form, *, persistent: bool) -> Outcome:
+        path = f"/Calls/{call_sid}.json"
         try:
-            await self._ask("POST", f"/Calls/{call_sid}.json", form)
+            await (self._persist("POST", path, form, repeatable=True) if persistent else self._ask("POST", path, form))
         except TwilioError as exc:
             if exc.code in _OVER or exc.status == 404:
                 return "over"

@@ -33,6 +33,9 @@ class FallbackSentences:
     transfer: str  # somebody is rung for the caller
     voicemail: str  # the caller may leave a message
     received: str  # the message was taken
+    waiting: str  # there is no place yet, and the caller may wait for one
+    still_waiting: str  # there is none yet
+    closed: str  # nobody takes calls at this time
 
 
 FALLBACK_SENTENCES: Mapping[str, FallbackSentences] = MappingProxyType(
@@ -43,6 +46,9 @@ FALLBACK_SENTENCES: Mapping[str, FallbackSentences] = MappingProxyType(
             transfer="One moment, please. We are connecting you.",
             voicemail="Nobody can take your call right now. Please leave a message after the tone.",
             received="Thank you for your message. Goodbye.",
+            waiting="All our lines are busy at the moment. Please stay on the line.",
+            still_waiting="All our lines are still busy. Thank you for waiting.",
+            closed="You are calling outside our opening hours. Please call again when we are open. Goodbye.",
         ),
         "it": FallbackSentences(
             trouble="Ci scusiamo, abbiamo un problema tecnico. La preghiamo di richiamare tra qualche minuto.",
@@ -50,6 +56,10 @@ FALLBACK_SENTENCES: Mapping[str, FallbackSentences] = MappingProxyType(
             transfer="Un momento, per favore. La mettiamo in contatto con qualcuno.",
             voicemail="In questo momento nessuno può rispondere. Lasci un messaggio dopo il segnale acustico.",
             received="Grazie per il suo messaggio. Arrivederci.",
+            waiting="In questo momento tutte le linee sono occupate. La preghiamo di restare in linea.",
+            still_waiting="Tutte le linee sono ancora occupate. Grazie per l'attesa.",
+            closed="Sta chiamando fuori dall'orario di apertura. La preghiamo di richiamare quando siamo aperti. "
+            "Arrivederci.",
         ),
         "de": FallbackSentences(
             trouble="Es tut uns leid, wir haben ein technisches Problem. Bitte rufen Sie in einigen Minuten wieder an.",
@@ -58,6 +68,10 @@ FALLBACK_SENTENCES: Mapping[str, FallbackSentences] = MappingProxyType(
             transfer="Einen Moment, bitte. Wir verbinden Sie.",
             voicemail="Im Moment ist niemand erreichbar. Bitte hinterlassen Sie nach dem Ton eine Nachricht.",
             received="Vielen Dank für Ihre Nachricht. Auf Wiederhören.",
+            waiting="Im Moment sind alle Leitungen besetzt. Bitte bleiben Sie am Apparat.",
+            still_waiting="Es sind noch alle Leitungen besetzt. Danke, dass Sie warten.",
+            closed="Sie rufen außerhalb unserer Öffnungszeiten an. Bitte rufen Sie wieder an, wenn wir geöffnet haben. "
+            "Auf Wiederhören.",
         ),
         "fr": FallbackSentences(
             trouble="Nous sommes désolés, nous avons un problème technique. Veuillez rappeler dans quelques minutes.",
@@ -65,6 +79,10 @@ FALLBACK_SENTENCES: Mapping[str, FallbackSentences] = MappingProxyType(
             transfer="Un instant, s'il vous plaît. Nous vous mettons en relation.",
             voicemail="Personne ne peut prendre votre appel pour le moment. Veuillez laisser un message après le bip.",
             received="Merci pour votre message. Au revoir.",
+            waiting="Toutes nos lignes sont occupées. Veuillez rester en ligne.",
+            still_waiting="Toutes nos lignes sont encore occupées. Merci de patienter.",
+            closed="Vous appelez en dehors de nos heures d'ouverture. Veuillez rappeler quand nous sommes ouverts. "
+            "Au revoir.",
         ),
         "es": FallbackSentences(
             trouble="Lo sentimos, tenemos un problema técnico. Por favor, vuelva a llamar dentro de unos minutos.",
@@ -72,6 +90,10 @@ FALLBACK_SENTENCES: Mapping[str, FallbackSentences] = MappingProxyType(
             transfer="Un momento, por favor. Le ponemos en contacto con alguien.",
             voicemail="Ahora mismo nadie puede atender su llamada. Por favor, deje un mensaje después de la señal.",
             received="Gracias por su mensaje. Adiós.",
+            waiting="Todas nuestras líneas están ocupadas. Por favor, no cuelgue.",
+            still_waiting="Todas las líneas siguen ocupadas. Gracias por esperar.",
+            closed="Llama fuera de nuestro horario de atención. Por favor, vuelva a llamar cuando estemos abiertos. "
+            "Adiós.",
         ),
         "pt": FallbackSentences(
             trouble="Lamentamos, temos um problema técnico. Por favor, volte a ligar dentro de alguns minutos.",
@@ -79,6 +101,10 @@ FALLBACK_SENTENCES: Mapping[str, FallbackSentences] = MappingProxyType(
             transfer="Um momento, por favor. Vamos pô-lo em contacto com alguém.",
             voicemail="Neste momento ninguém pode atender a sua chamada. Por favor, deixe mensagem depois do sinal.",
             received="Obrigado pela sua mensagem. Até à próxima.",
+            waiting="Neste momento todas as linhas estão ocupadas. Por favor, não desligue.",
+            still_waiting="Todas as linhas continuam ocupadas. Obrigado por esperar.",
+            closed="Está a ligar fora do nosso horário de atendimento. Por favor, volte a ligar quando estivermos "
+            "abertos. Até à próxima.",
         ),
     }
 )
@@ -179,6 +205,13 @@ def say_trouble(language: str) -> str:
     return say_and_hang_up(fallback_sentences(language).trouble, fallback_language(language))
 
 
+def say_closed(language: str, words: str = "") -> str:
+    """Say `words` in `language`, or a sentence as above, to somebody who calls at the wrong time, and end the call."""
+    if words:
+        return say_and_hang_up(words, language)
+    return say_and_hang_up(fallback_sentences(language).closed, fallback_language(language))
+
+
 def say_goodbye(language: str) -> str:
     """Ask the caller to try later, in their language or in English, and end the call."""
     return say_and_hang_up(fallback_sentences(language).goodbye, fallback_language(language))
@@ -199,11 +232,12 @@ def ring(
     caller_id: str | None,
     announced: bool = False,
     whisper_url: str | None = None,
+    words: str = "",
 ) -> str:
     """Ring a number or a SIP address, and join the caller to whoever answers.
 
     The caller is told first in their language, or in English, that they are connected, unless that was `announced`;
-    then they hear it ring until the two are joined.
+    then they hear it ring until the two are joined. `words`, in `language`, are said instead.
 
     Args:
         address: E.164, or `sip:…`.
@@ -215,7 +249,7 @@ def ring(
     """
     from twilio.twiml.voice_response import VoiceResponse
 
-    response = VoiceResponse() if announced else _announcing(fallback_sentences(language).transfer, language)
+    response = VoiceResponse() if announced else _announcing(words, fallback_sentences(language).transfer, language)
     dial = response.dial(
         action=_clean(action_url),
         method="POST",
@@ -242,7 +276,7 @@ def whisper(text: str, language: str) -> str:
     return str(response)
 
 
-def record_message(*, language: str, action_url: str, longest_s: float) -> str:
+def record_message(*, language: str, action_url: str, status_url: str, longest_s: float, words: str = "") -> str:
     """Ask the caller in their language, or in English, for a message, and record it until they stop or press #.
 
     A caller who says nothing leaves no recording: then Twilio does not call the action but goes on with the next verb,
@@ -250,9 +284,11 @@ def record_message(*, language: str, action_url: str, longest_s: float) -> str:
 
     Args:
         action_url: absolute address, asked what comes next by POST.
+        status_url: absolute address, told by POST when the recording can be fetched.
         longest_s: the longest message.
+        words: said instead of our sentence, in `language`.
     """
-    response = _announcing(fallback_sentences(language).voicemail, language)
+    response = _announcing(words, fallback_sentences(language).voicemail, language)
     response.record(
         action=_clean(action_url),
         method="POST",
@@ -260,6 +296,8 @@ def record_message(*, language: str, action_url: str, longest_s: float) -> str:
         timeout=MESSAGE_PAUSE_S,
         finish_on_key="#",
         play_beep=True,
+        recording_status_callback=_clean(status_url),
+        recording_status_callback_method="POST",
     )
     response.redirect(_clean(action_url), method="POST")
     return str(response)
@@ -293,6 +331,20 @@ def ask_again(url: str) -> str:
     return str(response)
 
 
+def wait(url: str, *, language: str, wait_s: float, first: bool) -> str:
+    """Tell a caller without a place in their language, or in English, to wait; then ask for the TwiML at `url` by POST.
+
+    Args:
+        wait_s: of silence after the words.
+        first: they have not been told before.
+    """
+    sentences = fallback_sentences(language)
+    response = _announcing("", sentences.waiting if first else sentences.still_waiting, language)
+    response.pause(length=round(wait_s))
+    response.redirect(_clean(url), method="POST")
+    return str(response)
+
+
 def redirect(url: str) -> str:
     """Go on with the TwiML at `url`, asked for by POST."""
     from twilio.twiml.voice_response import VoiceResponse
@@ -302,12 +354,12 @@ def redirect(url: str) -> str:
     return str(response)
 
 
-def _announcing(text: str, language: str) -> VoiceResponse:
-    """A document that begins with words of the phone line's own; `language` is that of the caller."""
+def _announcing(words: str, sentence: str, language: str) -> VoiceResponse:
+    """A document that begins with words in `language`, that of the caller; without any, with a fallback sentence."""
     from twilio.twiml.voice_response import VoiceResponse
 
     response = VoiceResponse()
-    response.say(text, language=_say_locale(fallback_language(language)))
+    response.say(_clean(words) or sentence, language=_say_locale(language if words else fallback_language(language)))
     return response
 
 

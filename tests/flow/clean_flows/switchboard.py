@@ -3,17 +3,23 @@
 from typing import Literal
 
 from voicebot.flow import (
+    Closed,
     Flow,
     HangUp,
+    Hours,
     Limits,
     Number,
     Observations,
     Phase,
     PhaseLimits,
+    PhoneNumber,
+    Report,
     Rule,
     Sip,
+    Sms,
     To,
     Transfer,
+    Voicemail,
     ask,
     it,
 )
@@ -23,6 +29,7 @@ class Matter(Observations):
     name: str = ask("who calls")
     about: Literal["repair", "bill", "else"] = ask("what it is about")
     call_back: bool = ask("whether they want to be called back")
+    number: PhoneNumber = ask("where to call back", default_from="caller", needed_if=it.call_back.yes)
 
 
 flow = Flow(
@@ -34,6 +41,9 @@ flow = Flow(
         "office": Sip("sip:office@pbx.example.com", no_answer="nobody_free"),
     },
     fallback=[Transfer("bench")],
+    timezone="Europe/Rome",
+    hours=Hours({"mon-fri": "08:00-12:30, 14:00-18:00", "sat": "22:00-02:00"}, holidays={"9999-12-24": "08:00-12:00"}),
+    closed=Closed("The workshop is closed.", then=[Transfer("office"), Voicemail(max="1m")]),
     limits=Limits(phase=PhaseLimits(turns=8, then="office")),
     rules=[Rule("human", when="the caller asks for a human being", then=To("office"))],
     phases=[
@@ -49,10 +59,11 @@ flow = Flow(
         Phase(
             "nobody_free",
             instructions="Apologise, and offer to call back.",
-            observations=[it.call_back],
+            observations=[it.call_back, it.number],
             transitions=[To("bye")],
             limits=PhaseLimits(turns=3, then="bye"),
         ),
         Phase("bye", instructions="Say goodbye.", end=HangUp()),
     ],
+    report=Report(sms=Sms("Dear {name}, we call you back.", when=it.call_back.yes, to=it.number)),
 )

@@ -20,6 +20,8 @@ from .study import Study
 from .verdicts import Sight, can_hold, imagined, must_hold, verdicts
 from .worlds import World, may_be_done
 
+_APART = ("key", "rule", "outcome", "analysis", "sms")  # guards that decide apart from a phase's transitions
+
 # ---- gaps -----------------------------------------------------------------------------------------------------------
 
 
@@ -99,7 +101,7 @@ def _never_holds(study: Study) -> Iterator[Flaw]:
                 yield Flaw(place_of(to) or place_of(phase), problem, "mend the guard, or leave the transition out")
     anywhere = _Choices(study, None)
     for guard in study.guards:
-        if guard.use in ("key", "rule", "outcome", "analysis") and not _holds_somewhere(anywhere, guard.expression):
+        if guard.use in _APART and not _holds_somewhere(anywhere, guard.expression):
             problem = f"{plain(guard.expression)} of {guard.use} {guard.of!r} never holds"
             yield Flaw(guard.where, problem, f"mend it, or leave the {guard.use} out")
         if guard.use == "needed_if" and _never_needed(study, guard.of, guard.expression):

@@ -75,6 +75,10 @@ def _named_fields(study: Study) -> Iterator[tuple[str | None, str, str]]:
     for receiver in flow.report.receivers:
         for name in receiver.secrets:
             yield place_of(receiver), name, f"receiver {receiver.name!r} is declared for {name!r}, which"
+    for sms in flow.report.sms:
+        named = ((name, f"{{{name}}} in a text message") for name in sms.places)
+        for name, said in (*named, *([(sms.to, f"a text message goes to {sms.to!r}, which")] if sms.to else [])):
+            yield place_of(sms) or place_of(flow), name, said
     for spec in flow.specs.values():
         for name in spec.ask.computed.reads if spec.ask.computed is not None else ():
             yield spec.ask.place, name, f"{spec.name!r} is computed from {name!r}, which"

@@ -9,8 +9,10 @@ from . import (
     ends,
     fields,
     guards,
+    hours,
     keys,
     languages,
+    messages,
     names,
     receivers,
     recordings,
@@ -30,7 +32,7 @@ def _by_others(study: Study) -> Iterator[Flaw]:
 
 _PARTS = (
     *(names, roads, fields, words, ends, guards, commits, receivers, ways_out, recordings, transfers, keys),
-    languages,
+    *(languages, hours, messages),
 )
 UNLOADABLE = LintRule("F000", "error", "the file cannot be loaded", _by_others)
 SHARED_NUMBER = LintRule("F033", "warning", "two flows answer the same number", _by_others)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import date
 from functools import cached_property
 from types import CodeType
 from typing import Literal
@@ -21,7 +22,7 @@ _MOST_COMBINATIONS = 600
 _MOST_WIDER = 150
 
 WorldKind = Literal["followed", "refusing", "corrected"]
-GuardUse = Literal["criterion", "transition", "key", "needed_if", "rule", "outcome", "analysis"]
+GuardUse = Literal["criterion", "transition", "key", "needed_if", "rule", "outcome", "analysis", "sms"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +38,9 @@ class Guard:
 class Study:
     """What the rules ask about one flow; each answer is worked out once."""
 
-    def __init__(self, flow: Flow) -> None:
-        self.flow = flow
+    def __init__(self, flow: Flow, day: date | None = None) -> None:
+        """`day`: on which the flow is studied, if that is known."""
+        self.flow, self.day = flow, day
         self._worlds: dict[tuple[frozenset[str], WorldKind], World | None] = {}
 
     # ---- guards ---------------------------------------------------------------------------------------------------
@@ -69,6 +71,9 @@ class Study:
             yield Guard(expression, "outcome", name, place_of(flow))
         if flow.report.analysis is not None and flow.report.analysis.when is not None:
             yield Guard(flow.report.analysis.when, "analysis", "report", place_of(flow))
+        for number, sms in enumerate(flow.report.sms, 1):
+            if sms.when is not None:
+                yield Guard(sms.when, "sms", str(number), place_of(sms) or place_of(flow))
 
     @cached_property
     def _comparisons(self) -> Mapping[str, list[Compare]]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from ..model import Phase
+from ..model import Flow, Phase
 from ..source import place_of
 from ..targets import Number, Target
 from ..ways import targets_of
-from ..ways_out import Transfer
+from ..ways_out import Transfer, WayOut
 from .findings import Flaw, LintRule, instead
 from .study import Study
 
@@ -26,6 +26,11 @@ def _unknown(study: Study) -> Iterator[Flaw]:
                 problem = f"phase {phase.name!r} may ring {name!r}, which is no target"
                 mend = instead(name, targets, "targets") if targets else 'declare targets={"…": Number("+…")}'
                 yield Flaw(_place(phase), problem, mend)
+
+
+def ways_when_closed(flow: Flow) -> tuple[WayOut, ...]:
+    """Where callers are taken outside the hours."""
+    return () if flow.closed is None else flow.closed.then
 
 
 def _place(phase: Phase) -> str | None:
@@ -63,7 +68,7 @@ def _no_way_back(study: Study) -> Iterator[Flaw]:
 def _never_rung(study: Study) -> Iterator[Flaw]:
     flow = study.flow
     rung = {name for phase in flow.phases for name in targets_of(phase)}
-    rung |= {way.to for way in flow.fallback if isinstance(way, Transfer)}
+    rung |= {way.to for way in (*flow.fallback, *ways_when_closed(flow)) if isinstance(way, Transfer)}
     for name, target in flow.targets.items():
         if name not in rung:
             problem = f"target {name!r} is never rung"
@@ -76,6 +81,10 @@ def _unspoken(study: Study) -> Iterator[Flaw]:
         if isinstance(way, Transfer) and way.say:
             problem = "say of a way in fallback is never spoken: nobody is there to speak it"
             yield Flaw(place_of(way), problem, "give the flow an apology instead")
+    for way in ways_when_closed(study.flow):
+        if isinstance(way, Transfer) and (way.say or way.brief):
+            problem = f"{'say' if way.say else 'brief'} of a way in closed is never spoken: there was no conversation"
+            yield Flaw(place_of(way), problem, "write the words into Closed itself")
 
 
 RULES = (

@@ -79,6 +79,8 @@ def spoken_in(flow: Flow) -> Iterator[tuple[str, Mapping[str | None, str], str |
     for rung in limits.silence:
         if isinstance(rung.then, AskAgain):
             yield f"the question after {rung.delay:g} s of silence", texts_of(rung.then.text), place
+    if flow.closed is not None and flow.closed.say:
+        yield "what is said outside the hours", texts_of(flow.closed.say), place_of(flow.closed) or place
     for rule in flow.rules:
         if isinstance(rule.then, Say):
             yield f"what rule {rule.name!r} says", rule.then.texts, place_of(rule)
