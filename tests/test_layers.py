@@ -33,6 +33,10 @@ ALLOWED: dict[str, set[str]] = {
     "realtime": {
         *("audio", "base64_codec", "call.ports", "errors", "json_codec", "log_events", "tool_schema", "websocket"),
     },
+    "web": {
+        *("audio", "base64_codec", "call", "engine", "errors", "json_codec", "log_events"),
+        *("telephony.socket", "telephony.tap"),
+    },
     "store": {"errors", "json_codec", "log_events"},
     "delivery": {
         *(
@@ -64,7 +68,7 @@ ALLOWED: dict[str, set[str]] = {
     },
     "server": {
         *("audio", "call", "delivery", "engine", "errors", "flow", "json_codec", "realtime", "settings", "store"),
-        *("", "log_events", "observe", "recording", "telephony", "vault"),
+        *("", "log_events", "observe", "recording", "telephony", "vault", "web"),
     },
     "chat": {"audio", "call", "delivery.report", "engine", "errors", "flow", "realtime", "store.contract"},
     "sim": {"errors"},
@@ -118,6 +122,7 @@ PURE = {
     *("voicebot.recording", "voicebot.call.recording", "voicebot.telephony.tap"),
     *("voicebot.call.analysis", "voicebot.webhook_events", "voicebot.log_events"),
     *(f"voicebot.observe.{name}" for name in ("registry", "families", "call_metrics", "prices", "spans", "redaction")),
+    *(f"voicebot.web.{name}" for name in ("allowance", "live", "messages", "meter", "played", "taped")),
     *("voicebot.flow", "voicebot.engine", "voicebot.audio", "voicebot.realtime", "voicebot.telephony", "voicebot.call"),
 } - {"voicebot.flow.loader"}
 

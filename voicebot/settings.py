@@ -37,6 +37,7 @@ _MEND = {
     "TWILIO_AUTH_TOKEN": "Copy it from the Twilio console; several, for rotation, are separated by commas.",
     "TWILIO_API_URL": "Write the origin of Twilio's REST API, or leave it unset for https://api.twilio.com.",
     "VOICEBOT_PUBLIC_URL": "Write the origin as Twilio sees it, as in https://voice.example.com, without a path.",
+    "VOICEBOT_ALLOWED_ORIGINS": "Write origins with commas, as in https://app.example.com,https://www.example.com.",
     "VOICEBOT_REALTIME_URL": "Write a WebSocket address, as in wss://api.openai.com/v1/realtime.",
     "VOICEBOT_STORE": "Write sqlite:///data/voicebot.db or another file, or the address of a Redis.",
     "VOICEBOT_MODEL": "Write the model's name, as in gpt-realtime-2.1, or leave it unset.",
@@ -102,6 +103,7 @@ class Settings(BaseSettings):
     twilio_auth_tokens: Annotated[tuple[SecretStr, ...], NoDecode] = Field((), validation_alias="TWILIO_AUTH_TOKEN")
     twilio_api_url: str = Field("https://api.twilio.com", validation_alias="TWILIO_API_URL")
     public_url: str = Field("", validation_alias="VOICEBOT_PUBLIC_URL")
+    allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field((), validation_alias="VOICEBOT_ALLOWED_ORIGINS")
     store: str = Field("sqlite:///data/voicebot.db", validation_alias="VOICEBOT_STORE", repr=False)
     flows: Path = Field(Path("flows"), validation_alias="VOICEBOT_FLOWS")
     numbers: Annotated[dict[str, str], NoDecode] = Field(default_factory=dict, validation_alias="VOICEBOT_NUMBERS")
@@ -149,7 +151,7 @@ class Settings(BaseSettings):
             return tuple(SecretStr(part.strip()) for part in value.split(",") if part.strip())
         return value
 
-    @field_validator("webhook_events", "webhook_private", "trusted_proxies", mode="before")
+    @field_validator("webhook_events", "webhook_private", "trusted_proxies", "allowed_origins", mode="before")
     @classmethod
     def _words(cls, value: object) -> object:
         if isinstance(value, str):
@@ -254,15 +256,13 @@ class Settings(BaseSettings):
 
     @field_validator("public_url")
     @classmethod
-    def _origin(cls, value: str) -> str:
-        if not value:
-            return value
-        parts = _address(value)
-        if parts.path.strip("/") or parts.query or parts.fragment or "@" in parts.netloc:
-            raise ValueError("must be an origin and nothing more")
-        if not (parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(parts.hostname))):
-            raise ValueError("must begin with https:// (http:// only on loopback)")
-        return f"{parts.scheme}://{parts.netloc}"
+    def _public_origin(cls, value: str) -> str:
+        return _origin(value) if value else value
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(map(_origin, value))
 
     @field_validator("realtime_url")
     @classmethod
@@ -394,6 +394,20 @@ def _address(value: str) -> SplitResult:
     if not parts.hostname or port == 0 or any(map(str.isspace, value)):
         raise ValueError("is no address with a host")
     return parts
+
+
+def _origin(value: str) -> str:
+    """An origin as browsers write it.
+
+    Raises:
+        ValueError: it is none, or one that others can listen in on.
+    """
+    parts = _address(value)
+    if parts.path.strip("/") or parts.query or parts.fragment or "@" in parts.netloc:
+        raise ValueError("must be an origin and nothing more")
+    if not (parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(parts.hostname))):
+        raise ValueError("must begin with https:// (http:// only on loopback)")
+    return f"{parts.scheme}://{parts.netloc.lower()}"
 
 
 def _is_loopback(host: str | None) -> bool:

@@ -527,7 +527,7 @@ class CallCore:
         That is more words and audio of an utterance that is heard already, and a mark that is not an utterance's last.
         """
         if type(event) is ports.MarkPlayed:
-            return self.speaker.playback.passed(event.name, now)
+            return self.speaker.playback.passed(event.name, now - event.ago_ms / 1000)
         if type(event) is ports.ReplyAudio:
             goes_on = self._unanswered is None and self._is_current(event.reply_id) and self.hears
             if goes_on and self.speaker.speaks(event.item_id):

@@ -32,6 +32,7 @@ from voicebot.vault import Vault
 
 from .api_token import ApiToken
 from .connections import counted, guard
+from .conversations import ConversationRoutes
 from .do_not_call import DoNotCall
 from .gatekeeper import Gatekeeper
 from .instance import new_owner
@@ -198,6 +199,17 @@ async def create_app(
         ended=observing.outbound,
     )
     placing = OutboundRoutes(outbound=outbound, twilio=twilio, store=store, token=token)
+    conversations = ConversationRoutes(
+        calls=calls,
+        store=store,
+        shelf=current,
+        token=token,
+        secret=secret,
+        public_url=settings.public_url,
+        allowed_origins=settings.allowed_origins,
+        wall=wall,
+        counts=gatekeeper.counts,
+    )
     status = StatusRoutes(calls=calls, store=store, token=token)
     metrics = MetricsRoutes(observing, calls, store, wall, siblings=siblings, token=token)
 
@@ -229,7 +241,7 @@ async def create_app(
     app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[counted, observing.middleware])
     app[CALLS], app[WATCH], app[LOOP_LAG] = calls, watch, lag
     guard(app, gatekeeper)
-    app.add_routes([*twilio.routes(), *placing.routes(), *status.routes(), *metrics.routes()])
+    app.add_routes([*twilio.routes(), *placing.routes(), *conversations.routes(), *status.routes(), *metrics.routes()])
     app.cleanup_ctx.append(work)
     app.on_shutdown.append(end_calls)
     return app
