@@ -60,6 +60,7 @@ class Speaker:
     def __init__(self) -> None:
         self.epoch = 0
         self.heard = bytearray()  # all that was played, without the pauses
+        self.cuts: list[float] = []  # how much of each epoch was played when a clear ended it (ms)
         self._waiting = bytearray()
         self._played_bytes = 0  # since the last clear
         self._at: float | None = None  # up to when it has played; None while it has nothing to play
@@ -79,6 +80,7 @@ class Speaker:
     def clear(self, epoch: int, now: float) -> None:
         """Fall silent at once."""
         self.play(now)
+        self.cuts.append(self.played_ms)
         self.epoch, self._played_bytes, self._at = epoch, 0, None
         self._waiting.clear()
 
@@ -146,7 +148,7 @@ class Client:
             child.cancel()
         if kind is not None:
             self._children[0].cancel()
-        await self._tasks.__aexit__(kind, error, trace)
+        await self._tasks.__aexit__(None, None, None)  # an error of the body's passes as it is, in no group
         if self._socket is not None:
             await self._socket.close()
 
