@@ -2,135 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-import aiohttp
+import numpy as np
 import pytest
 
-from voicebot.flow import Flow, HangUp, Number, Observations, Phase, Say, To, Transfer, ask, it, tool
-from voicebot.flow.loader import FlowShelf, load_flow
+from tests.web_site import GOODBYE, GREETING, LONG, SHELF, Site, flow, site, voice, words_in
+from voicebot.audio.g711 import decode
+from voicebot.flow import Say
 from voicebot.flow.model import flow_to_json
-from voicebot.sim.brain import Brain, Calls, Output, Says, ScriptedBrain, Turn, VerbatimReader
+from voicebot.recording.wav import HEADER_BYTES
+from voicebot.sim.brain import Says, Turn
 from voicebot.sim.clock import run_virtual
-from voicebot.sim.listener import Listener
-from voicebot.sim.scenario import noted
-from voicebot.sim.speech import speak
-from voicebot.sim.stage import Stage, stage
-from voicebot.store.contract import StoredEntry
-from voicebot.web.client import FORMAT, Client, begin
+from voicebot.sim.listener import Heard, Listener
+from voicebot.web.client import FORMAT, Client
 
-TOKEN = "the API's own token"
-AUTH = {"Authorization": f"Bearer {TOKEN}"}
 NEAR_MS = 20
-GREETING = "Good evening, this is the practice. Who is calling, please?"
-LONG = (
-    "Of course. We are open from Monday to Friday, from nine in the morning until six in the evening, "
-    "and on Saturdays until noon. On Sundays there is nobody here at all."
-)
-
-
-class Visit(Observations):
-    name: str = ask("the caller's name")
-
-
-@tool
-def opening_hours() -> str:
-    """When the practice is open."""
-    return "nine to six"
-
-
-def flow(**more: Any) -> Flow:
-    return Flow(
-        goal="Find out who is calling.",
-        observations=Visit,
-        phases=[
-            Phase(
-                "reception",
-                instructions="Ask who is calling.",
-                observations=[it.name],
-                tools=[opening_hours],
-                transitions=[To("bye")],
-            ),
-            Phase("bye", instructions="Say goodbye.", end=HangUp()),
-        ],
-        **more,
-    )
-
-
-VISIT = flow()
-JOIN = Flow(
-    goal="Join them to somebody.",
-    targets={"desk": Number("+15550177")},
-    phases=[Phase("human", instructions="Say that you connect them.", end=Transfer("desk"))],
-)
-SHELF = FlowShelf(
-    {
-        "visit": load_flow("visit", VISIT),
-        "exact": load_flow("exact", flow(opening=Say("Hello, and welcome."))),
-        "join": load_flow("join", JOIN),
-    }
-)
-ADA = noted(name=("Ada", "this is Ada"))
-GOODBYE: tuple[tuple[Output, ...], ...] = ((ADA,), (Says("Thank you, Ada. Goodbye!"),))
-SCRIPT = (Turn(None, ((Says(GREETING),),)), Turn("Hello, this is Ada.", GOODBYE))
-
-
-@dataclass
-class Site:
-    """A server at work, and what its twins saw."""
-
-    on_stage: Stage
-    brain: ScriptedBrain
-
-    @property
-    def origin(self) -> str:
-        return self.on_stage.public_url
-
-    async def begin(self, **body: Any) -> dict[str, Any]:
-        return await begin(self.origin, TOKEN, **(body or {"flow": "visit"}))
-
-    async def report(self, session_id: str) -> dict[str, Any]:
-        """The report, as whoever holds the token reads it."""
-        async with (
-            aiohttp.ClientSession(headers=AUTH) as http,
-            http.get(f"{self.origin}/calls/{session_id}/report") as answer,
-        ):
-            answer.raise_for_status()
-            found: dict[str, Any] = (await answer.json(content_type=None))["data"]
-            return found
-
-    async def journal(self, session_id: str) -> list[StoredEntry]:
-        async with self.on_stage.reading() as store:
-            return await store.journal(session_id)
-
-
-@asynccontextmanager
-async def site(turns: Sequence[Turn] = SCRIPT, **settings: object) -> AsyncIterator[Site]:
-    script = ScriptedBrain(turns)
-    brain: Brain = VerbatimReader(script)
-    given = {"VOICEBOT_API_TOKEN": TOKEN, **settings}
-    async with stage(SHELF, lambda: brain, default_flow="visit", settings=given) as on_stage:
-        yield Site(on_stage, script)
-        assert on_stage.model.problems == []
-    assert script.problems == []
-
-
-def voice(text: str) -> bytes:
-    return speak(text, FORMAT.rate_hz, voice="caller").astype("<i2").tobytes()
-
-
-def words_in(audio: bytes) -> list[str]:
-    """What somebody at the loudspeaker has understood."""
-    import numpy as np
-
-    listener = Listener(FORMAT.rate_hz)
-    heard = listener.feed(np.frombuffer(audio, "<i2")) + listener.flush()
-    return [one.text for one in heard]
 
 
 @pytest.mark.parametrize("audio", ["binary", "json"])
@@ -241,7 +130,10 @@ def test_conversation_goes_on_after_a_dropped_socket() -> None:
             report = await at.report(begun["session_id"])
             assert report["observations"] == {"name": "Ada"}
             kinds = [entry.kind for entry in await at.journal(begun["session_id"])]
-            assert [kind for kind in kinds if kind in ("leg_lost", "call_taken_over")] == ["leg_lost", "call_taken_over"]
+            assert [kind for kind in kinds if kind in ("leg_lost", "call_taken_over")] == [
+                "leg_lost",
+                "call_taken_over",
+            ]
 
     run_virtual(talk(), limit_s=200)
 
@@ -331,3 +223,32 @@ def test_client_that_hangs_up_is_reported() -> None:
             assert (await at.report(begun["session_id"]))["ended_reason"] == "caller_hung_up"
 
     run_virtual(go(), limit_s=200)
+
+
+def test_recording_holds_both_sides(tmp_path: Path) -> None:
+    """Stereo, mu-law at 8 kHz, aligned to within what a client's acknowledgements tell."""
+    settings = {"VOICEBOT_RECORD": "all", "VOICEBOT_STORE": f"sqlite:///{tmp_path}/calls.db"}
+
+    async def talk() -> dict[str, Any]:
+        async with site(**settings) as at:
+            begun = await at.begin()
+            async with Client(begun["websocket_url"], begun["ticket"]) as client:
+                assert (await client.until("hello"))["recorded"]
+                await client.until("heard", text=GREETING)
+                client.say(voice("Hello, this is Ada."))
+                await client.until("ended", reason="completed")
+            return await at.report(begun["session_id"])
+
+    report = run_virtual(talk(), limit_s=200)
+    assert report["recording"]["status"] == "kept"
+    (recorded,) = (tmp_path / "recordings").glob("*.wav")
+    both = np.frombuffer(recorded.read_bytes()[HEADER_BYTES:], np.uint8).reshape(-1, 2)
+    left, right = (_heard_on(both[:, side].tobytes()) for side in (0, 1))
+    assert [one.text for one in left] == ["Hello, this is Ada."]
+    assert [(one.text, one.damaged) for one in right] == [(GREETING, 0), ("Thank you, Ada. Goodbye!", 0)]
+    assert right[0].end_ms < left[0].start_ms < left[0].end_ms < right[1].start_ms
+
+
+def _heard_on(side: bytes) -> list[Heard]:
+    listener = Listener(8_000)
+    return listener.feed(decode(side)) + listener.flush()
