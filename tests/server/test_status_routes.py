@@ -18,7 +18,7 @@ from tests.fakes import CALL_SID, START, BreakableStore, calls_over
 from voicebot.audio.formats import AudioFormat
 from voicebot.flow import Flow, Observations, Phase, ask
 from voicebot.flow.loader import load_flow
-from voicebot.server.api_token import ApiToken
+from voicebot.server.api.tokens import ApiTokens, Bearer, Token
 from voicebot.server.attempts import MOST_WRONG
 from voicebot.server.lifecycle import Calls, ModelAccess
 from voicebot.server.status_routes import StatusRoutes
@@ -58,7 +58,8 @@ async def site(folder: Path, api_token: str = API_TOKEN) -> AsyncIterator[Site]:
     access = ModelAccess("ws://127.0.0.1:9/", lambda: "", "m", "", AudioFormat.PCMU_8K)
     calls = calls_over(store, access, {"visit": VISIT}, max_calls=1)
     app, time = web.Application(), asyncio.get_running_loop().time
-    app.add_routes(StatusRoutes(calls=calls, store=store, token=ApiToken(api_token, Counter(), time)).routes())
+    tokens = ApiTokens([Token(Bearer("admin", "admin"), api_token)], Counter(), time)
+    app.add_routes(StatusRoutes(calls=calls, store=store, token=tokens).routes())
     try:
         async with TestClient(TestServer(app)) as client:
             yield Site(client, store, calls)
@@ -128,8 +129,8 @@ async def test_report_is_closed_to_others(tmp_path: Path, given: str | None, cal
         await made.store.open_call(RECORD, max_calls=1)
         await made.store.finish(CALL_SID, "{}", [], attempt=1, ended=START)
         headers = {} if given is None else {"Authorization": given}
-        answer = await made.get(f"/calls/{call_sid}/report", **headers)
-        assert answer == (401, "give the API token as a bearer token")
+        status, text = await made.get(f"/calls/{call_sid}/report", **headers)
+        assert (status, json.loads(text)["code"]) == (401, "token")
 
 
 async def test_header_that_is_no_text_is_refused(tmp_path: Path) -> None:

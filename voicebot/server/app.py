@@ -30,7 +30,8 @@ from voicebot.telephony.rest import TwilioRest
 from voicebot.telephony.signatures import SignatureChecker
 from voicebot.vault import Vault
 
-from .api_token import ApiToken
+from .api.problems import problem_details
+from .api.tokens import ApiTokens, Bearer, Token
 from .connections import counted, guard
 from .do_not_call import DoNotCall
 from .gatekeeper import Gatekeeper
@@ -75,7 +76,7 @@ def keyring(settings: Settings) -> Keyring:
 def _targets(settings: Settings) -> Targets:
     """Who is told of calls; whole reports can be read by those who have the API token."""
     default = Target("", settings.webhook_url, frozenset(settings.webhook_events)) if settings.webhook_url else None
-    return Targets(default, settings.public_url if settings.api_token.get_secret_value() else None)
+    return Targets(default, settings.public_url if settings.all_api_tokens else None)
 
 
 async def create_app(
@@ -180,7 +181,8 @@ async def create_app(
         overflow=Overflow(settings.overflow, settings.public_url),
         counts=gatekeeper.counts,
     )
-    token = ApiToken(settings.api_token.get_secret_value(), gatekeeper.counts, asyncio.get_running_loop().time)
+    held = [Token(Bearer(one.name, one.scope), one.token.get_secret_value()) for one in settings.all_api_tokens]
+    token = ApiTokens(held, gatekeeper.counts, asyncio.get_running_loop().time)
     outbound = Outbound(
         store=store,
         calls=calls,
@@ -226,7 +228,7 @@ async def create_app(
         # Whoever serves lets them finish before: by now aiohttp drops what their sockets receive.
         await calls.end()
 
-    app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[counted, observing.middleware])
+    app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[counted, observing.middleware, problem_details])
     app[CALLS], app[WATCH], app[LOOP_LAG] = calls, watch, lag
     guard(app, gatekeeper)
     app.add_routes([*twilio.routes(), *placing.routes(), *status.routes(), *metrics.routes()])

@@ -17,7 +17,7 @@ from voicebot.observe.context import work_for
 from voicebot.store.contract import Store
 from voicebot.telephony import twiml
 
-from .api_token import ApiToken
+from .api.tokens import ApiTokens
 from .orders import Order, order_id_of
 from .outbound import ANSWERED_PATH, DETECTED_PATH, PROGRESS_PATH, Outbound, Wanted, answerer_of
 from .twilio_routes import TwilioRoutes
@@ -56,7 +56,7 @@ class CallBody(BaseModel):
 class OutboundRoutes:
     """The handlers of `POST /calls` and what comes of it."""
 
-    def __init__(self, *, outbound: Outbound, twilio: TwilioRoutes, store: Store, token: ApiToken) -> None:
+    def __init__(self, *, outbound: Outbound, twilio: TwilioRoutes, store: Store, token: ApiTokens) -> None:
         self._outbound, self._twilio, self._store, self._token = outbound, twilio, store, token
 
     def routes(self) -> list[web.RouteDef]:

@@ -11,7 +11,7 @@ from voicebot.errors import StoreError
 from voicebot.log_events import named
 from voicebot.store.contract import Store
 
-from .api_token import ApiToken
+from .api.tokens import ApiTokens
 from .lifecycle import Calls, Obstacle
 
 log = logging.getLogger(__name__)
@@ -22,7 +22,7 @@ _PROBLEMS: Mapping[Obstacle, str] = {"stopping": "draining", "lagging": "lagging
 class StatusRoutes:
     """The handlers of `/healthz`, `/readyz` and `/calls/{call_sid}/report`."""
 
-    def __init__(self, *, calls: Calls, store: Store, token: ApiToken) -> None:
+    def __init__(self, *, calls: Calls, store: Store, token: ApiTokens) -> None:
         self._calls, self._store, self._token = calls, store, token
 
     def routes(self) -> list[web.RouteDef]:
