@@ -30,7 +30,14 @@ from voicebot.telephony.rest import TwilioRest
 from voicebot.telephony.signatures import SignatureChecker
 from voicebot.vault import Vault
 
+from .api.calls import CallEndpoints
+from .api.endpoint import Gate
+from .api.flows import FlowEndpoints
+from .api.operations import Operations
+from .api.outbox import OutboxEndpoints
 from .api.problems import problem_details
+from .api.rates import Rates
+from .api.site import Site, operator_endpoints, order_endpoints
 from .api.tokens import ApiTokens, Bearer, Token
 from .connections import counted, guard
 from .do_not_call import DoNotCall
@@ -199,9 +206,25 @@ async def create_app(
         refused=observing.outbound_refused,
         ended=observing.outbound,
     )
-    placing = OutboundRoutes(outbound=outbound, twilio=twilio, store=store, token=token)
-    status = StatusRoutes(calls=calls, store=store, token=token)
+    placing = OutboundRoutes(outbound=outbound, twilio=twilio, store=store)
+    status = StatusRoutes(calls=calls, store=store)
+    operations = Operations(calls, store, wall)
+    price = price_of(settings.model, settings.prices)
+    time = asyncio.get_running_loop().time
+    of_calls = CallEndpoints(calls=calls, store=store, operations=operations, recordings=folder, price=price, time=time)
     metrics = MetricsRoutes(observing, calls, store, wall, siblings=siblings, token=token)
+
+    site = Site(
+        [
+            *order_endpoints(placing),
+            *of_calls.endpoints(),
+            *FlowEndpoints(current, store, wall).endpoints(),
+            *OutboxEndpoints(store, wall, worker.wake, price).endpoints(),
+            *operator_endpoints(status, metrics),
+        ],
+        Gate(token, Rates(settings.api_rate), time),
+        version=__version__,
+    )
 
     async def work(app: web.Application) -> AsyncIterator[None]:
         observing.begin()
@@ -212,6 +235,7 @@ async def create_app(
             await running.enter_async_context(in_background(watch.run(), name="watch"))
             await running.enter_async_context(in_background(outbound.run(), name="outbound"))
             await running.enter_async_context(in_background(lag.run(), name="loop lag"))
+            await running.enter_async_context(in_background(operations.run(), name="letters"))
             sweeping = recordings.keep_sweeping(store)
             await running.enter_async_context(in_background(sweeping, name="recordings"))
             if settings.retention_days:
@@ -231,7 +255,7 @@ async def create_app(
     app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[counted, observing.middleware, problem_details])
     app[CALLS], app[WATCH], app[LOOP_LAG] = calls, watch, lag
     guard(app, gatekeeper)
-    app.add_routes([*twilio.routes(), *placing.routes(), *status.routes(), *metrics.routes()])
+    app.add_routes([*twilio.routes(), *placing.routes(), *site.routes()])
     app.cleanup_ctx.append(work)
     app.on_shutdown.append(end_calls)
     return app

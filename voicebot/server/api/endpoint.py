@@ -11,7 +11,6 @@ import math
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any, Literal, TypeVar
 
 from aiohttp import hdrs, web
@@ -38,14 +37,16 @@ _IN_PATH = re.compile(r"\{(\w+)\}")
 class Content:
     """What an answer holds: a model in JSON, or text or bytes of a media type, or nothing.
 
-    `schema` is a JSON Schema for what no model describes. `headers` are those of the answer that matter, described.
+    `schema` is a JSON Schema for what no model describes; `others` are media types that it may come in besides.
+    `headers` are those of the answer that matter, described.
     """
 
     says: str
     model: type[BaseModel] | None = None
     media: str = ""
     schema: Mapping[str, Any] | None = field(default=None, hash=False)
-    headers: Mapping[str, str] = field(default=MappingProxyType({}), hash=False)
+    headers: Mapping[str, str] = field(default_factory=dict, hash=False)
+    others: tuple[str, ...] = ()
 
     @property
     def media_type(self) -> str:
@@ -191,13 +192,13 @@ async def read_body(request: web.Request, model: type[M], *, optional: bool = Fa
     Raises:
         HTTPException: 415, it is no JSON by its type; 413, too long; 400, no JSON; 422, with everything that is wrong.
     """
+    if hdrs.CONTENT_ENCODING in request.headers:
+        raise problem(415, "encoding", "send the body as it is, without Content-Encoding")
     content = await request.read()
     if optional and not content:
         return model.model_validate({})
     if request.headers.get(hdrs.CONTENT_TYPE) is not None and request.content_type != JSON:
         raise problem(415, "media_type", f"send JSON, with Content-Type: {JSON} (curl does with --json)")
-    if hdrs.CONTENT_ENCODING in request.headers:
-        raise problem(415, "encoding", "send the body as it is, without Content-Encoding")
     try:
         return model.model_validate_json(content.decode())
     except UnicodeDecodeError as exc:

@@ -125,7 +125,7 @@ def _response(content: Content, schemas: _Schemas) -> dict[str, Any]:
         }
     if content.media_type:
         schema = schemas[content.model, "serialization"] if content.model is not None else dict(content.schema or {})
-        made["content"] = {content.media_type: {"schema": schema}}
+        made["content"] = {media: {"schema": schema} for media in (content.media_type, *content.others)}
     return made
 
 
