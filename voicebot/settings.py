@@ -9,7 +9,7 @@ import re
 import secrets
 import tempfile
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple, get_args
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from pydantic import Field, IPvAnyNetwork, SecretStr, ValidationError, field_serializer, field_validator
@@ -48,6 +48,8 @@ _MEND = {
     "VOICEBOT_WEBHOOK_EVENTS": f"Write one or more, with commas: {', '.join(WEBHOOK_EVENTS)}.",
     "VOICEBOT_WEBHOOK_PRIVATE": "Write hosts and networks with commas, as in crm.internal,10.0.0.0/8.",
     "VOICEBOT_RECEIVER_SECRETS": "Write name=secret pairs, as in crm=whsec_…,hubspot=pat-…, by the names in the flows.",
+    "VOICEBOT_API_TOKENS": "Write name=scope:token, as in desk=operate:…, with commas; scopes: read, operate, admin.",
+    "VOICEBOT_API_RATE": "Write requests a minute of one token, from 1 on.",
     "VOICEBOT_CODEC": "Write pcm (the model hears 24 kHz) or pcmu (mu-law passes through).",
     "VOICEBOT_SECRET": "Write at least 16 characters, the same for all instances, or leave it unset.",
     "VOICEBOT_MAX_CALLS": "Write a whole number from 1 on.",
@@ -76,11 +78,21 @@ _MEND = {
 }
 OVERFLOWS = ("sentence", "busy")
 _PREFIXES = ("VOICEBOT_", "TWILIO_", "OPENAI_")
+Scope = Literal["read", "operate", "admin"]
+SCOPES: tuple[Scope, ...] = get_args(Scope)  # each lets do what those before it do
 _SHORTEST_SECRET = 16  # characters
 _NUMBER = re.compile(r"\+[1-9]\d{6,14}")
 _INSTANCE = re.compile(r"[A-Za-z0-9-]{1,40}")
 _SECRET_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 _SECRET = re.compile(r"[!-~]+")  # what a header can carry, without spaces
+
+
+class ScopedToken(NamedTuple):
+    """A token of the API: what it is called in the log, what it may do, and itself."""
+
+    name: str
+    scope: Scope
+    token: SecretStr
 
 
 class Settings(BaseSettings):
@@ -118,6 +130,8 @@ class Settings(BaseSettings):
         default_factory=dict, validation_alias="VOICEBOT_RECEIVER_SECRETS"
     )
     api_token: SecretStr = Field(SecretStr(""), validation_alias="VOICEBOT_API_TOKEN")
+    api_tokens: Annotated[tuple[ScopedToken, ...], NoDecode] = Field((), validation_alias="VOICEBOT_API_TOKENS")
+    api_rate: int = Field(600, validation_alias="VOICEBOT_API_RATE", ge=1)
     secret: SecretStr = Field(SecretStr(""), validation_alias="VOICEBOT_SECRET")
     codec: Literal["pcm", "pcmu"] = Field("pcm", validation_alias="VOICEBOT_CODEC")
     max_calls: int = Field(200, validation_alias="VOICEBOT_MAX_CALLS", ge=1)
@@ -192,6 +206,22 @@ class Settings(BaseSettings):
                 check_secret(secret)
             named[name] = (*named.get(name, ()), SecretStr(secret))
         return named
+
+    @field_validator("api_tokens", mode="before")
+    @classmethod
+    def _scoped(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        tokens = []
+        for number, part in enumerate(filter(str.strip, value.split(",")), 1):
+            name, _, rest = (piece.strip() for piece in part.partition("="))
+            scope, _, token = rest.partition(":")
+            if not _SECRET_NAME.fullmatch(name) or scope not in SCOPES or not _SECRET.fullmatch(token):
+                raise ValueError(f"token {number} is not written as name=scope:token")
+            tokens.append(ScopedToken(name, scope, SecretStr(token)))
+        if any(one.name == other.name and one.scope != other.scope for one in tokens for other in tokens):
+            raise ValueError("gives one name two scopes")
+        return tuple(tokens)
 
     @field_validator("webhook_secrets")
     @classmethod
@@ -318,11 +348,18 @@ class Settings(BaseSettings):
         """Everything in here that nobody may read in a log."""
         named = (one for some in self.receiver_secrets.values() for one in some)
         whole = (self.openai_api_key, self.api_token, self.secret, *self.twilio_auth_tokens, *self.webhook_secrets)
-        texts = [one.get_secret_value() for one in (*whole, *named, *self.recording_key)]
+        tokens = (one.token for one in self.all_api_tokens)
+        texts = [one.get_secret_value() for one in (*whole, *named, *self.recording_key, *tokens)]
         for address in (self.store, self.webhook_url, self.otlp_endpoint):
             parts = urlsplit(address)
             texts += [parts.password or "", unquote(parts.password or ""), parts.query]
         return tuple(filter(None, texts))
+
+    @property
+    def all_api_tokens(self) -> tuple[ScopedToken, ...]:
+        """Every token of the API: those of `VOICEBOT_API_TOKEN`, with commas between them, may do everything."""
+        whole = filter(None, map(str.strip, self.api_token.get_secret_value().split(",")))
+        return (*(ScopedToken("admin", "admin", SecretStr(one)) for one in whole), *self.api_tokens)
 
     @property
     def recording_keys(self) -> tuple[bytes, ...]:

@@ -32,12 +32,13 @@ GREETS = (Turn(None, ((Says(GREETING),),)),)
 
 async def post(at: Site, body: object, headers: Mapping[str, str] = AUTH) -> tuple[int, Any]:
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    headers = {"Content-Type": "application/json", **headers}
     async with (
         aiohttp.ClientSession() as http,
         http.post(f"{at.origin}/conversations", data=data, headers=headers) as answer,
     ):
-        text = await answer.text()
-        return answer.status, json.loads(text) if answer.content_type == "application/json" else text
+        assert answer.content_type.endswith("json")
+        return answer.status, json.loads(await answer.text())
 
 
 async def knock(
@@ -79,27 +80,27 @@ def test_refusals_say_what_is_wrong() -> None:
     broken["phases"][0]["transitions"] = [{"phase": "nowhere"}]
     stolen = config(report=Report(receivers=[Receiver("evil", url="https://evil.example.com", bearer="hubspot")]))
     wrong: list[tuple[object, int, str, str]] = [
-        (b"no JSON", 400, "body", "Invalid JSON"),
-        ({"flow": "visit", "colour": 1}, 400, "body", "colour"),
-        ({"flow": "visit", "caller": "me"}, 400, "body", "caller"),
-        ({"flow": "visit", "variables": {"A": "x"}}, 400, "body", "variables"),
+        (b"no JSON", 400, "json", "no JSON"),
+        ({"flow": "visit", "colour": 1}, 422, "invalid", "leave out what is unknown"),
+        ({"flow": "visit", "caller": "me"}, 422, "invalid", "body.caller"),
+        ({"flow": "visit", "variables": {"A": "x"}}, 422, "invalid", "body.variables"),
         ({}, 422, "config", "name a flow"),
         ({"flow": "nobody's"}, 404, "flow", "visit, exact, join"),
         ({"config": {"goal": "x"}}, 422, "config", "phases"),
         ({"config": broken}, 422, "config", "nowhere"),
         ({"config": config()}, 422, "config", "opening_hours"),
         ({"flow": "visit", "config": stolen}, 422, "config", "evil names a secret"),
-        (b"x" * (MAX_CONFIG_BYTES + 1), 413, "body", "at most"),
+        (b"x" * (MAX_CONFIG_BYTES + 1), 413, "too_long", "too long"),
     ]
 
     async def ask() -> None:
         async with site(()) as at:
-            for body, status, refused, problem in wrong:
+            for body, status, code, problem in wrong:
                 answer = await post(at, body)
                 assert answer[0] == status, answer
-                assert answer[1]["refused"] == refused
-                assert problem in answer[1]["problem"]
-                assert "/voicebot/" not in answer[1]["problem"]
+                assert answer[1]["code"] == code
+                assert problem in json.dumps(answer[1])
+                assert "/voicebot/" not in answer[1]["detail"]
             assert (await post(at, {"flow": "visit"}, {}))[0] == 401
             assert (await post(at, {"flow": "visit"}, {"Authorization": "Bearer wrong"}))[0] == 401
             assert at.on_stage.model.connections == 0
@@ -118,7 +119,7 @@ def test_same_key_gives_the_same_conversation() -> None:
             assert (await post(at, {"flow": "visit"}, key))[0] == 409
             assert (await post(at, {"flow": "exact", "variables": {"a": "1"}}, key))[0] == 409
             assert (await post(at, {"flow": "visit"}))[1]["session_id"] != first[1]["session_id"]
-            assert (await post(at, {"flow": "visit"}, {**AUTH, "Idempotency-Key": "x" * 201}))[0] == 400
+            assert (await post(at, {"flow": "visit"}, {**AUTH, "Idempotency-Key": "x" * 201}))[0] == 422
             await at.on_stage.crm.wait_for(2, 120)
             assert (await post(at, {"flow": "visit", "variables": {"a": "1"}}, key))[0] == 409
 

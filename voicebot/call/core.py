@@ -119,6 +119,13 @@ class EndWanted:
 
 
 @dataclass(frozen=True, slots=True)
+class TransferWanted:
+    """Whoever operates the service wants the caller joined to the flow's target of this name."""
+
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
 class ReconnectModel:
     """Give up the connection to the model, and open another; it begins with `ModelReady`, or is lost at once."""
 
@@ -157,6 +164,7 @@ Event = (
     | SayWanted
     | NoteWanted
     | EndWanted
+    | TransferWanted
     | AnswererFound
     | MessageTold
 )
@@ -588,6 +596,9 @@ class CallCore:
             case EndWanted():
                 self._journal(entries.EndAsked())
                 self._perform(self.engine.handle(engine_events.EndWanted(), now), now)
+            case TransferWanted(target=target):
+                self._journal(entries.TransferAsked(target))
+                self._perform(self.engine.handle(engine_events.TransferWanted(target), now), now)
             case AnswererFound(entry=entry):
                 self._answerer_found(entry, now)
             case MessageTold(entry=sent):

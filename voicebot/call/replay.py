@@ -45,6 +45,7 @@ from voicebot.engine.events import (
     ToolFinished,
     ToolProposed,
     TranscriptMissed,
+    TransferWanted,
     Write,
 )
 from voicebot.engine.keying import NOTHING_PRESSED
@@ -60,6 +61,7 @@ from .entries import (
     HandedOver,
     KeyPress,
     LegLost,
+    TransferAsked,
 )
 
 _DECISIONS = get_args(EngineEntry)
@@ -168,6 +170,8 @@ def _input(entry: Entry, engine: PhaseEngine) -> EngineEvent | None:
             return SilenceLasted(rung)
         case EndAsked():
             return EndWanted()
+        case TransferAsked(target=target):
+            return TransferWanted(target)
         case CallAnalysed(status="done", arguments=arguments):
             return AnalysisCame(read(arguments).said)
     return None

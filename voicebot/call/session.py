@@ -49,7 +49,7 @@ from .recording import CallRecording
 from .retry import retry_delay_s
 from .secrets import CallSecrets
 from .tool_run import run_tool
-from .wishes import Wishes
+from .wishes import Wish, Wishes
 
 log = logging.getLogger(__name__)
 
@@ -256,6 +256,10 @@ class CallSession:
     def answered_by(self, entry: AnswererKnown) -> None:
         """The phone line says who has answered our call."""
         self._wishes.add(AnswererFound(entry))
+
+    def wish(self, wish: Wish) -> None:
+        """Whoever operates the service wants this of the call."""
+        self._wishes.add(wish)
 
     def hang_up(self) -> None:
         """The phone line says that the call is over: give up waiting for the caller's leg."""

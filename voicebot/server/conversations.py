@@ -19,11 +19,10 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from aiohttp import web
-from multidict import CIMultiDict
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, ValidationError
+from pydantic import BaseModel, Field, JsonValue, StringConstraints
 from websockets.frames import CloseCode
 
 from voicebot.call.entries import CallOpened
@@ -44,7 +43,10 @@ from voicebot.web.messages import PROTOCOL
 from voicebot.web.session_ids import SESSION_ID, session_id_of
 from voicebot.web.socket import SUBPROTOCOL, RealtimeSocket
 
-from .api_token import ApiToken
+from .api.endpoint import Content, Endpoint, answer, read_body
+from .api.models import Asked, Number
+from .api.problems import Wrong, problem, unavailable
+from .api.tokens import ApiTokens
 from .connections import client_of, upgraded, vouch
 from .gatekeeper import Reason
 from .instance import name_of
@@ -55,7 +57,6 @@ log = logging.getLogger(__name__)
 POSTED = "posted"  # the name of a flow that was posted whole
 MAX_CONFIG_BYTES = 512 * 1024
 MAX_MESSAGE_BYTES = 64 * 1024
-BODY_LIMIT_S = 10.0
 WRITE_LIMIT_S = 5.0
 REPORT_LIMIT_S = 5.0  # for the report to be written, before the client is told that it is over
 RETURN_LIFETIME_S = 6 * 3600  # of a ticket to come back with
@@ -70,36 +71,38 @@ _REFUSED: Mapping[Obstacle, Reason] = {
 }
 
 
-class ConversationBody(BaseModel):
-    """The body of `POST /conversations`: a loaded flow's name, a whole flow in its JSON form, or both.
+class ConversationBody(Asked):
+    """A loaded flow's name, a whole flow in its JSON form, or both.
 
     With both, the form takes the place of the loaded flow's own, and may name its functions. Without a loaded flow, it
     can name none.
     """
 
-    model_config = ConfigDict(extra="forbid")
-
-    flow: Annotated[str, StringConstraints(max_length=100)] | None = None
-    config: dict[str, JsonValue] | None = None
+    flow: Annotated[str, StringConstraints(max_length=100)] | None = Field(None, description="The name of a flow.")
+    config: dict[str, JsonValue] | None = Field(None, description="A flow in its JSON form, as /flows/{name} shows it.")
     variables: dict[
         Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")],
         Annotated[str, StringConstraints(max_length=500, pattern=r"^[^\x00-\x1f\x7f]*$")],
-    ] = Field(default_factory=dict, max_length=MOST_VARIABLES)
-    caller: Annotated[str, StringConstraints(pattern=r"^\+[1-9][0-9]{6,14}$")] | None = None
+    ] = Field(
+        default_factory=dict,
+        max_length=MOST_VARIABLES,
+        description=f"At most {MOST_VARIABLES} names like order_id, each with a text of at most 500 characters.",
+    )
+    caller: Number | None = Field(None, description="The number of whoever talks, as +390612345678, if it is known.")
 
 
 class Begun(BaseModel):
-    """The answer to it. `ticket` lets one client in, until `expires_at`."""
+    """A conversation that waits for its client."""
 
-    session_id: str
-    ticket: str
-    expires_at: datetime
+    session_id: str = Field(description="It stands in the place of a call_sid, everywhere.")
+    ticket: str = Field(description="Lets one client in, once.")
+    expires_at: datetime = Field(description="When the ticket does.")
     websocket_url: str
     flow: str
     flow_version: str
 
 
-class ConversationRoutes:
+class Conversations:
     """The handlers of `/conversations` and `/realtime`."""
 
     def __init__(
@@ -108,7 +111,7 @@ class ConversationRoutes:
         calls: Calls,
         store: Store,
         shelf: Callable[[], FlowShelf],
-        token: ApiToken,
+        tokens: ApiTokens,
         secret: bytes,
         public_url: str,
         allowed_origins: tuple[str, ...],
@@ -121,48 +124,69 @@ class ConversationRoutes:
             allowed_origins: whose pages may connect, beside those of `public_url`.
             counts: where refusals are counted.
         """
-        self._calls, self._store, self._shelf, self._token, self._secret = calls, store, shelf, token, secret
+        self._calls, self._store, self._shelf, self._tokens, self._secret = calls, store, shelf, tokens, secret
         self._public_url, self._wall, self._counts = public_url, wall, counts
         self._origins = frozenset({public_url, *allowed_origins} - {""})
         self._reading = asyncio.Lock()  # one flow at a time is read and checked
 
     def routes(self) -> list[web.RouteDef]:
-        """One line per route."""
+        """One line per route of the clients'; `begin` is the API's."""
         return [
-            web.post("/conversations", self.begin),
             web.get("/realtime/{session_id}", self.connect),
             web.get("/realtime/{session_id}/{instance}", self.connect),  # whoever is named: it landed here
         ]
 
+    def endpoints(self) -> list[Endpoint]:
+        """One entry per route of the API's."""
+        return [
+            Endpoint(
+                method="POST",
+                path="/conversations",
+                name="begin_conversation",
+                tag="conversations",
+                summary="Begin one, to be had at `websocket_url`. The same Idempotency-Key gives the same one again.",
+                handle=self.begin,
+                scope="operate",
+                body=ConversationBody,
+                headers={"Idempotency-Key": f"1 to {LONGEST_KEY} characters of yours."},
+                answers={
+                    201: Content("The conversation waits for its client.", Begun),
+                    200: Content("It was begun before.", Begun),
+                },
+                problems={
+                    404: "There is no such flow.",
+                    409: "The Idempotency-Key was used for another one, or that one is over.",
+                    422: "The config is no flow that could run, or the request cannot be used.",
+                    503: "There is no room, or the store does not answer.",
+                },
+                audited=True,
+            )
+        ]
+
     # ---- a conversation begins --------------------------------------------------------------------------------------
 
-    async def begin(self, request: web.Request) -> web.Response:
+    async def begin(self, request: web.Request) -> web.StreamResponse:
         """Begin a conversation. An `Idempotency-Key` header gives the same one again, however often it is sent."""
-        self._token.check(request)
         key = request.headers.get("Idempotency-Key")
         if key is not None and not 1 <= len(key) <= LONGEST_KEY:
-            raise _problem(400, "key", f"an Idempotency-Key has 1 to {LONGEST_KEY} characters")
-        body = await _read_body(request)
+            mend = f"write 1 to {LONGEST_KEY} characters"
+            wrong = Wrong(where="header.Idempotency-Key", problem="has a wrong length", mend=mend)
+            raise problem(422, "invalid", "the Idempotency-Key cannot be used", errors=[wrong])
+        body = await read_body(request.clone(client_max_size=MAX_CONFIG_BYTES), ConversationBody)
         session_id = session_id_of(key)
         work_for(session_id)
         try:
             loaded = await self._flow(body)
             record, is_new = await self._open(session_id, body, loaded)
             if not is_new and not await self._same(record, body, loaded):
-                raise _problem(409, "key_used", "this Idempotency-Key was used for another conversation")
+                raise problem(409, "key_used", "this Idempotency-Key was used for another conversation")
         except UnknownFlowError as exc:
-            raise _problem(404, "flow", str(exc)) from exc
+            raise problem(404, "flow", f"there is no such flow; there are: {', '.join(exc.known) or 'none'}") from exc
         except FlowError as exc:
-            raise _problem(422, "config", str(exc)) from exc
-        except StoreError as exc:
-            log.error("a conversation cannot begin: %s", exc, extra=named("request_failed", session_id))
-            raise _problem(503, "store", "the store does not answer; try again") from exc
+            raise problem(422, "config", str(exc)) from exc
         if record.ended is not None:
-            raise _problem(409, "over", "the conversation of this Idempotency-Key is over")
-        begun = self._begun(record)
-        return web.Response(
-            text=begun.model_dump_json(), content_type="application/json", status=201 if is_new else 200
-        )
+            raise problem(409, "over", "the conversation of this Idempotency-Key is over")
+        return answer(self._begun(record), 201 if is_new else 200)
 
     async def _flow(self, body: ConversationBody) -> LoadedFlow:
         """The flow of a request.
@@ -202,7 +226,9 @@ class ConversationRoutes:
                 obstacle: Obstacle = "full" if held else self._calls.obstacle or "full"
                 self._counts[_REFUSED[obstacle]] += 1
                 log.warning("no room for another call: %s", obstacle, extra=named("call_refused_full", session_id))
-                raise _problem(503, obstacle, "no conversation can be taken now; try again", {"Retry-After": "5"})
+                raise problem(
+                    503, obstacle, "no conversation can be taken now; try again", headers={"Retry-After": "5"}
+                )
             if is_new:
                 self._calls.open(record, loaded, body.variables)
         return record, is_new
@@ -234,11 +260,11 @@ class ConversationRoutes:
         """A client comes, or comes back: give its socket to its conversation, and keep it until that is over."""
         session_id = request.match_info["session_id"]
         if not SESSION_ID.fullmatch(session_id):
-            raise _problem(404, "session", "there is no such conversation")
+            raise problem(404, "session", "there is no such conversation")
         work_for(session_id)
         form = _FORMS.get(request.query.get("audio", "binary"))
         if form is None:
-            raise _problem(400, "audio", f"audio is one of {', '.join(_FORMS)}")
+            raise problem(400, "audio", f"audio is one of {', '.join(_FORMS)}")
         try:
             attempt = self._let_in(request, session_id)
             record = await self._claim(session_id, attempt)
@@ -248,10 +274,10 @@ class ConversationRoutes:
         except RefusedRequestError as exc:
             self._counts["refused_stream"] += 1
             log.warning("refused a client from %s: %s", client_of(request), exc, extra=named("stream_refused"))
-            raise _problem(401, "ticket", str(exc)) from exc
+            raise problem(401, "ticket", str(exc)) from exc
         except (StoreError, FlowError) as exc:
             log.error("a client cannot be let in: %s", exc, extra=named("request_failed", session_id))
-            raise _problem(503, "store", "the conversation cannot be had now; try again") from exc
+            raise unavailable() from exc
         socket = upgrade_to(RealtimeSocket, request, max_message_bytes=MAX_MESSAGE_BYTES, subprotocol=SUBPROTOCOL)
         upgraded(request)
         await self._converse(socket, session, record, form)
@@ -261,15 +287,14 @@ class ConversationRoutes:
         """The attempt of the ticket that a client brings; None if it brings the API token.
 
         Raises:
-            HTTPForbidden: a foreign page sends it.
-            HTTPUnauthorized, HTTPTooManyRequests: its token is wrong.
+            HTTPException: 403, a foreign page sends it; 401, 403 or 429, its token is wrong; 426, it is no WebSocket.
             RefusedRequestError: its ticket does not hold.
         """
         origin = request.headers.get("Origin")
         if origin is not None and origin not in self._origins:
             self._counts["refused_stream"] += 1
             log.warning("refused a page of a foreign origin", extra=named("stream_refused"))
-            raise _problem(403, "origin", "pages of this origin may not connect (VOICEBOT_ALLOWED_ORIGINS)")
+            raise problem(403, "origin", "pages of this origin may not connect (VOICEBOT_ALLOWED_ORIGINS)")
         offered = [part.strip() for part in request.headers.get("Sec-WebSocket-Protocol", "").split(",")]
         given = dict(part.split(".", 1) for part in offered if part.startswith(("ticket.", "bearer.")))
         ticket = request.query.get("ticket") or given.get("ticket")
@@ -284,20 +309,19 @@ class ConversationRoutes:
             attempt = claim.attempt
         vouch(request)
         if "websocket" not in request.headers.get("Upgrade", "").lower():
-            raise _problem(426, "upgrade", "this address is for WebSockets", {"Upgrade": "websocket"})
+            raise problem(426, "upgrade", "this address is for WebSockets", headers={"Upgrade": "websocket"})
         return attempt
 
     def _check_token(self, request: web.Request, coded: str | None) -> None:
-        """The API token, in its header or, as browsers can set none, among the subprotocols in base64url."""
+        """An API token, in its header or, as browsers can set none, among the subprotocols in base64url."""
         if coded is None:
-            self._token.check(request)
+            self._tokens.check(request, "operate")
             return
+        token = ""
         with suppress(ValueError):
             token = base64.urlsafe_b64decode(coded + "=" * (-len(coded) % 4)).decode()
-            headers = CIMultiDict(request.headers)
-            headers["Authorization"] = f"Bearer {token}"
-            request = request.clone(headers=headers)
-        self._token.check(request)
+        if not self._tokens.check_given(request, token).may("operate"):
+            raise problem(403, "scope", "this needs a token of the scope operate")
 
     async def _claim(self, session_id: str, attempt: int | None) -> CallRecord:
         """Have the conversation for this client alone.
@@ -307,17 +331,17 @@ class ConversationRoutes:
         """
         record = await self._store.call(session_id)
         if record is None:
-            raise _problem(404, "session", "there is no such conversation")
+            raise problem(404, "session", "there is no such conversation")
         if record.ended is not None:
-            raise _problem(410, "over", "the conversation is over")
+            raise problem(410, "over", "the conversation is over")
         if not self._calls.accepting and self._calls.get(session_id) is None:
-            raise _problem(503, "stopping", "this instance stops; try again", {"Retry-After": "1"})
+            raise problem(503, "stopping", "this instance stops; try again", headers={"Retry-After": "1"})
         if attempt is None:
             attempt = record.attempt + record.claimed
         if record.claimed and attempt == record.attempt + 1:  # it was here before, and comes back
             if record.attempt >= MOST_ATTEMPTS:
                 log.error("the call was cut off too often", extra=named("call_cut_off_too_often", session_id))
-                raise _problem(409, "cut_off", "the conversation was cut off too often")
+                raise problem(409, "cut_off", "the conversation was cut off too often")
             issued_at = int(self._wall().timestamp())
             await self._store.take_over(session_id, record.attempt, self._calls.owner, token_issued_at=issued_at)
         claimed = await self._store.claim_stream(session_id, attempt, self._calls.owner)
@@ -386,30 +410,6 @@ def _tell(leg: WebLeg, told: Told) -> None:
     leg.tell_client(kind, **facts)
 
 
-async def _read_body(request: web.Request) -> ConversationBody:
-    """The body, bounded in size and time.
-
-    Raises:
-        HTTPBadRequest: it is none.
-    """
-    pieces, size = [], 0
-    try:
-        async with asyncio.timeout(BODY_LIMIT_S):
-            async for piece in request.content.iter_any():
-                pieces.append(piece)
-                if (size := size + len(piece)) > MAX_CONFIG_BYTES:
-                    raise _problem(413, "body", f"a body has at most {MAX_CONFIG_BYTES} bytes")
-    except TimeoutError as exc:
-        raise _problem(408, "body", "the body did not come in time") from exc
-    except ConnectionError as exc:  # nobody reads the answer
-        raise _problem(400, "body", "the body did not come whole") from exc
-    try:
-        return ConversationBody.model_validate_json(b"".join(pieces))
-    except ValidationError as exc:
-        told = "; ".join(f"{'.'.join(map(str, one['loc'])) or 'body'}: {one['msg']}" for one in exc.errors()[:5])
-        raise _problem(400, "body", told) from exc
-
-
 def _read_config(document: str, base: LoadedFlow | None) -> LoadedFlow:
     """A flow from its JSON form, checked as one from a file is.
 
@@ -433,34 +433,3 @@ def _refuse_foreign_secrets(flow: Flow, base: LoadedFlow | None) -> None:
                 f"receiver {one.name} names a secret for an address that no loaded flow has it for",
                 mend="leave secret and bearer out, or name the flow that has this receiver",
             )
-
-
-def _problem(
-    status: Literal[400, 401, 403, 404, 408, 409, 410, 413, 422, 426, 503],
-    refused: str,
-    problem: str,
-    headers: Mapping[str, str] | None = None,
-) -> web.HTTPException:
-    """An answer that says no: a word for machines, and a sentence for people."""
-    error = _ANSWERS[status]
-    text = json.dumps({"refused": refused, "problem": problem})
-    return error(text=text, content_type="application/json", headers=headers)
-
-
-class _UpgradeRequired(web.HTTPClientError):
-    status_code = 426
-
-
-_ANSWERS: Mapping[int, Callable[..., web.HTTPException]] = {
-    400: web.HTTPBadRequest,
-    401: web.HTTPUnauthorized,
-    403: web.HTTPForbidden,
-    404: web.HTTPNotFound,
-    408: web.HTTPRequestTimeout,
-    409: web.HTTPConflict,
-    410: web.HTTPGone,
-    413: lambda **kept: web.HTTPRequestEntityTooLarge(MAX_CONFIG_BYTES, MAX_CONFIG_BYTES + 1, **kept),
-    422: web.HTTPUnprocessableEntity,
-    426: _UpgradeRequired,
-    503: web.HTTPServiceUnavailable,
-}
