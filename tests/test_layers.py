@@ -76,6 +76,7 @@ ALLOWED: dict[str, set[str]] = {
         *("", "chat", "delivery.lines", "delivery.report", "errors", "flow", "server", "settings", "sim"),
         *("recording.files", "store.contract"),
     },
+    "console": set(),
     "__main__": {"cli"},
     "": set(),
 }

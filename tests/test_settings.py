@@ -169,6 +169,20 @@ def test_public_url_becomes_an_origin(written: str, read: str) -> None:
     assert read_settings(None, VOICEBOT_PUBLIC_URL=written).public_url == read
 
 
+def test_origins_are_a_list() -> None:
+    written = "https://app.example.com, https://WWW.example.com/ ,http://localhost:3000"
+    read = ("https://app.example.com", "https://www.example.com", "http://localhost:3000")
+    assert read_settings(None, VOICEBOT_ALLOWED_ORIGINS=written).allowed_origins == read
+    assert read_settings(None).allowed_origins == ()
+
+
+@pytest.mark.parametrize("wrong", ["*", "example.com", "http://example.com", "https://example.com/talk"])
+def test_wrong_origins_are_refused(wrong: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        read_settings(None, VOICEBOT_ALLOWED_ORIGINS=wrong)
+    assert refused.value.variable == "VOICEBOT_ALLOWED_ORIGINS"
+
+
 def test_settings_stand_still() -> None:
     with pytest.raises(ValueError, match="frozen"):
         read_settings(None).model = "another"  # type: ignore[misc]
