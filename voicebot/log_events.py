@@ -87,7 +87,6 @@ LogEvent = Literal[
     "store_journal_not_written",
     "store_report_not_written",
     "store_secret_not_kept",
-    "store_report_not_read",
     "store_clip_not_kept",
     "store_clip_use_not_noted",
     "store_watch_blind",

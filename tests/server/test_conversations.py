@@ -222,7 +222,7 @@ def test_what_is_no_conversation_is_not_found() -> None:
             unknown = f"{at.origin}/realtime/CW{'0' * 32}"
             assert await knock(unknown, headers=AUTH) == 404
             assert await knock(f"{at.origin}/realtime/CA{'0' * 32}", headers=AUTH) == 404
-            assert await knock(begun["websocket_url"] + "?audio=mp3", headers=AUTH) == 400
+            assert await knock(begun["websocket_url"] + "?audio=mp3", headers=AUTH) == 422
             async with aiohttp.ClientSession(headers=AUTH) as http:
                 plain = begun["websocket_url"].replace("ws:", "http:")
                 assert (await http.get(plain)).status == 426

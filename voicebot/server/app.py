@@ -268,7 +268,7 @@ async def create_app(
     app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[counted, observing.middleware, problem_details])
     app[CALLS], app[WATCH], app[LOOP_LAG] = calls, watch, lag
     guard(app, gatekeeper)
-    app.add_routes([*twilio.routes(), *placing.routes(), *conversations.routes(), *site.routes()])
+    app.add_routes([*twilio.routes(), *placing.routes(), *site.routes()])
     app.cleanup_ctx.append(work)
     app.on_shutdown.append(end_calls)
     return app

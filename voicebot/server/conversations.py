@@ -18,7 +18,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
-from types import MappingProxyType
 from typing import Annotated, Any
 
 from aiohttp import web
@@ -43,7 +42,7 @@ from voicebot.web.messages import PROTOCOL
 from voicebot.web.session_ids import SESSION_ID, session_id_of
 from voicebot.web.socket import SUBPROTOCOL, RealtimeSocket
 
-from .api.endpoint import Content, Endpoint, answer, read_body
+from .api.endpoint import Content, Endpoint, answer, read_body, read_query
 from .api.models import Asked, Number
 from .api.problems import Wrong, problem, unavailable
 from .api.tokens import ApiTokens
@@ -63,7 +62,6 @@ RETURN_LIFETIME_S = 6 * 3600  # of a ticket to come back with
 MOST_VARIABLES = 30
 LONGEST_KEY = 200  # characters
 GOES_ON_ELSEWHERE = 4000  # close code: another connection has the conversation
-_FORMS: Mapping[str, AudioForm] = MappingProxyType({"binary": "binary", "json": "json", "none": "none"})
 _REFUSED: Mapping[Obstacle, Reason] = {
     "full": "calls_full",
     "lagging": "calls_lagging",
@@ -89,6 +87,15 @@ class ConversationBody(Asked):
         description=f"At most {MOST_VARIABLES} names like order_id, each with a text of at most 500 characters.",
     )
     caller: Number | None = Field(None, description="The number of whoever talks, as +390612345678, if it is known.")
+
+
+class ConnectQuery(Asked):
+    """How a client wants to talk."""
+
+    ticket: Annotated[str, StringConstraints(max_length=200)] | None = Field(
+        None, description="Of the answer that began it, or of the last hello; or among the subprotocols."
+    )
+    audio: AudioForm = Field("binary", description="What the bot says comes as: binary, json or none.")
 
 
 class Begun(BaseModel):
@@ -129,13 +136,6 @@ class Conversations:
         self._origins = frozenset({public_url, *allowed_origins} - {""})
         self._reading = asyncio.Lock()  # one flow at a time is read and checked
 
-    def routes(self) -> list[web.RouteDef]:
-        """One line per route of the clients'; `begin` is the API's."""
-        return [
-            web.get("/realtime/{session_id}", self.connect),
-            web.get("/realtime/{session_id}/{instance}", self.connect),  # whoever is named: it landed here
-        ]
-
     def endpoints(self) -> list[Endpoint]:
         """One entry per route of the API's."""
         return [
@@ -160,8 +160,32 @@ class Conversations:
                     503: "There is no room, or the store does not answer.",
                 },
                 audited=True,
-            )
+            ),
+            self._socket("/realtime/{session_id}", "talk"),
+            self._socket("/realtime/{session_id}/{instance}", "talk_at"),  # whoever is named: it landed here
         ]
+
+    def _socket(self, path: str, name: str) -> Endpoint:
+        return Endpoint(
+            method="GET",
+            path=path,
+            name=name,
+            tag="conversations",
+            summary="Have a conversation, over a WebSocket; voicebot/web/README.md says how.",
+            handle=self.connect,
+            scope=None,  # a ticket does as well
+            query=ConnectQuery,
+            answers={101: Content("A WebSocket.")},
+            problems={
+                401: "The ticket was used, is too old or another conversation's, or the token is wrong.",
+                403: "A page of a foreign origin asks, or the token's scope is less than operate.",
+                409: "The conversation was cut off too often.",
+                410: "The conversation is over.",
+                426: "The request asks for no WebSocket.",
+                429: "Too many wrong tokens.",
+                503: "The store does not answer, or this instance stops.",
+            },
+        )
 
     # ---- a conversation begins --------------------------------------------------------------------------------------
 
@@ -262,11 +286,9 @@ class Conversations:
         if not SESSION_ID.fullmatch(session_id):
             raise problem(404, "session", "there is no such conversation")
         work_for(session_id)
-        form = _FORMS.get(request.query.get("audio", "binary"))
-        if form is None:
-            raise problem(400, "audio", f"audio is one of {', '.join(_FORMS)}")
+        asked = read_query(request, ConnectQuery)
         try:
-            attempt = self._let_in(request, session_id)
+            attempt = self._let_in(request, session_id, asked.ticket)
             record = await self._claim(session_id, attempt)
             session = self._calls.get(session_id)
             if session is None or session.attempt != record.attempt:
@@ -280,10 +302,10 @@ class Conversations:
             raise unavailable() from exc
         socket = upgrade_to(RealtimeSocket, request, max_message_bytes=MAX_MESSAGE_BYTES, subprotocol=SUBPROTOCOL)
         upgraded(request)
-        await self._converse(socket, session, record, form)
+        await self._converse(socket, session, record, asked.audio)
         return Upgraded()
 
-    def _let_in(self, request: web.Request, session_id: str) -> int | None:
+    def _let_in(self, request: web.Request, session_id: str, ticket: str | None) -> int | None:
         """The attempt of the ticket that a client brings; None if it brings the API token.
 
         Raises:
@@ -297,7 +319,7 @@ class Conversations:
             raise problem(403, "origin", "pages of this origin may not connect (VOICEBOT_ALLOWED_ORIGINS)")
         offered = [part.strip() for part in request.headers.get("Sec-WebSocket-Protocol", "").split(",")]
         given = dict(part.split(".", 1) for part in offered if part.startswith(("ticket.", "bearer.")))
-        ticket = request.query.get("ticket") or given.get("ticket")
+        ticket = ticket or given.get("ticket")
         if ticket is None:
             self._check_token(request, given.get("bearer"))
             attempt = None
