@@ -23,6 +23,7 @@ STATIC = Path(__file__).parents[2] / "voicebot" / "console" / "static"
 PAGE = "<!doctype html><title>talk</title><script type=module src=/talk_page.js></script>"
 LIMIT_MS = 60_000
 HOST = "127.0.0.1"
+EXTRAPOLATED_MS = 250  # by which a browser whose audio thread was held up may be behind what its last word promised
 
 
 def microphone(path: Path, *parts: bytes) -> Path:
@@ -138,7 +139,9 @@ async def test_browser_falls_silent_when_its_caller_interrupts(ada: Path, open_b
         cut = await talk.until("cut", epoch=0)
         await talk.until("ended", reason="completed")
     assert 0 < heard["heard_ms"] < heard["sent_ms"]
-    assert abs(heard["heard_ms"] - cut["ms"]) < 500  # browser, server and twins share a busy machine
+    # Not more than was played: on a busy machine a browser goes on until it hears of the clear. How near the two are
+    # stands in tests/end_to_end/test_web_conversations.py, on a clock that no machine holds up.
+    assert heard["heard_ms"] <= cut["ms"] + EXTRAPOLATED_MS
 
 
 async def test_browser_comes_back_to_its_conversation(ada: Path, open_browser: Open) -> None:
