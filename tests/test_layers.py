@@ -118,7 +118,7 @@ PURE = {
         )
     ),
     *("voicebot.base64_codec", "voicebot.errors", "voicebot.json_codec", "voicebot.tool_schema"),
-    "voicebot.store.contract",
+    *("voicebot.store.contract", "voicebot.store.digest"),
     *(f"voicebot.recording.{name}" for name in ("aligner", "wav", "keys", "sealing", "consent")),
     *("voicebot.recording", "voicebot.call.recording", "voicebot.telephony.tap"),
     *("voicebot.call.analysis", "voicebot.webhook_events", "voicebot.log_events"),

@@ -18,6 +18,7 @@ from tests.redis_server import RedisServer
 from voicebot.flow import Limits
 from voicebot.flow.loader import FlowShelf, load_file, load_flow
 from voicebot.server.app import create_app
+from voicebot.server.recorded import replay_calls
 from voicebot.settings import read_settings
 from voicebot.sim.account import ACCOUNT_SID, AUTH_TOKEN, STREAM_SECRET
 from voicebot.sim.brain import Calls, Says
@@ -161,6 +162,8 @@ def test_operator_joins_the_caller_to_a_target(where: str) -> None:
             assert verbs == ["Connect", "Dial", "Hangup"]
             shown = await made.until(where, phone.call_sid, lambda one: one["state"] == "ended")
             assert (shown["ended_reason"], shown["transfer"]["result"]) == ("transferred", "completed")
+            (verdict,) = await replay_calls(made.stage.store_address, SHELF, [phone.call_sid], 1)
+            assert (verdict.changed, verdict.note) == (False, None)
 
     run_virtual(play())
 

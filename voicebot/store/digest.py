@@ -42,7 +42,7 @@ def digest_of(report: str) -> Digest:
     """The digest of a report (JSON text); of one that holds little, what it holds."""
     told = json.loads(report)
     data: dict[str, Any] = told.get("data", {}) if isinstance(told, dict) else {}
-    phases = [one["name"] for one in data.get("phases") or ()]
+    phases = [str(one.get("name")) for one in data.get("phases") or ()]
     response: dict[str, Any] = data.get("response_ms") or {}
     turns, median = response.get("turns", 0), response.get("median")
     return Digest(

@@ -193,6 +193,14 @@ async def test_call_with_a_report_that_says_nothing_is_shown(tmp_path: Path) -> 
         assert (call["state"], call["transcript"], call["ended_reason"]) == ("ended", [], None)
 
 
+@pytest.mark.parametrize("part", [{"phases": [{"name": "a"}]}, {"phases": [{"x": 1, "name": 7}]}, {"transcript": [{}]}])
+async def test_call_with_a_report_of_another_version_is_shown(tmp_path: Path, part: dict[str, Any]) -> None:
+    async with shown(tmp_path) as made:
+        record = await made.begun(1)
+        await made.store.finish(record.call_sid, json.dumps({"data": part}), [], attempt=1, ended=START)
+        assert (await made.get(f"/calls/{sid(1)}"))["state"] == "ended"
+
+
 async def test_live_call_is_shown_as_far_as_it_is_known(tmp_path: Path) -> None:
     loaded = SHELF.get("visit")
     opened = CallOpened("visit", loaded.version, loaded.document, ADA, HOUSE, "inbound")

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from aiohttp import web
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from voicebot.errors import FlowError, JournalError
 from voicebot.log_events import named
@@ -252,7 +252,12 @@ class CallEndpoints:
         deliveries = await self._store.deliveries(min(MANY, 1000), call_sid=call_sid)
         session = self._calls.get(call_sid)
         data = await asyncio.to_thread(_data, found, report, journal)
-        return answer(await asyncio.to_thread(call_shown, found, data, journal, deliveries, self._price, session))
+        try:
+            shown = await asyncio.to_thread(call_shown, found, data, journal, deliveries, self._price, session)
+        except (ValidationError, LookupError, TypeError, JournalError, FlowError):  # of another version than this one
+            log.warning("a call cannot be shown whole", extra=named("call_not_resumable", call_sid))
+            shown = call_shown(found, {}, (), deliveries, self._price, session)
+        return answer(shown)
 
     async def journal(self, request: web.Request) -> web.StreamResponse:
         """Entries of a call."""

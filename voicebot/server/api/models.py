@@ -85,9 +85,9 @@ class PhaseStay(BaseModel):
     """A stay in a phase."""
 
     name: str
-    cause: str
-    entered_at: str
-    left_at: str
+    cause: str = ""
+    entered_at: str = ""
+    left_at: str = ""
 
 
 class Line(BaseModel):
