@@ -296,7 +296,7 @@ class Conversations:
         except RefusedRequestError as exc:
             self._counts["refused_stream"] += 1
             log.warning("refused a client from %s: %s", client_of(request), exc, extra=named("stream_refused"))
-            detail = "the ticket was used, is too old, or is another conversation's; begin one, or use that of the last hello"
+            detail = "the ticket was used, is too old, or is another conversation's; the last hello brought the next"
             raise problem(401, "ticket", detail) from exc
         except (StoreError, FlowError) as exc:
             log.error("a client cannot be let in: %s", exc, extra=named("request_failed", session_id))
