@@ -33,6 +33,10 @@ ALLOWED: dict[str, set[str]] = {
     "realtime": {
         *("audio", "base64_codec", "call.ports", "errors", "json_codec", "log_events", "tool_schema", "websocket"),
     },
+    "web": {
+        *("audio", "base64_codec", "call", "engine", "errors", "json_codec", "log_events"),
+        *("telephony.socket", "telephony.tap"),
+    },
     "store": {"errors", "json_codec", "log_events"},
     "delivery": {
         *(
@@ -65,7 +69,7 @@ ALLOWED: dict[str, set[str]] = {
     },
     "server": {
         *("audio", "call", "delivery", "engine", "errors", "flow", "json_codec", "realtime", "settings", "store"),
-        *("", "log_events", "observe", "recording", "telephony", "vault"),
+        *("", "log_events", "observe", "recording", "telephony", "vault", "web"),
     },
     "chat": {"audio", "call", "delivery.report", "engine", "errors", "flow", "realtime", "store.contract"},
     "sim": {"errors"},
@@ -73,6 +77,7 @@ ALLOWED: dict[str, set[str]] = {
         *("", "chat", "delivery.lines", "delivery.report", "errors", "flow", "server", "settings", "sim"),
         *("recording.files", "store.contract"),
     },
+    "console": set(),
     "__main__": {"cli"},
     "": set(),
 }
@@ -114,11 +119,12 @@ PURE = {
         )
     ),
     *("voicebot.base64_codec", "voicebot.errors", "voicebot.json_codec", "voicebot.tool_schema"),
-    "voicebot.store.contract",
+    *("voicebot.store.contract", "voicebot.store.digest"),
     *(f"voicebot.recording.{name}" for name in ("aligner", "wav", "keys", "sealing", "consent")),
     *("voicebot.recording", "voicebot.call.recording", "voicebot.telephony.tap"),
     *("voicebot.call.analysis", "voicebot.webhook_events", "voicebot.log_events"),
     *(f"voicebot.observe.{name}" for name in ("registry", "families", "call_metrics", "prices", "spans", "redaction")),
+    *(f"voicebot.web.{name}" for name in ("allowance", "live", "messages", "meter", "played", "taped")),
     *("voicebot.flow", "voicebot.engine", "voicebot.audio", "voicebot.realtime", "voicebot.telephony", "voicebot.call"),
 } - {"voicebot.flow.loader"}
 

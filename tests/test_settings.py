@@ -29,6 +29,7 @@ COMPLETE = {
     "VOICEBOT_WEBHOOK_SECRET": SIGNING,
     "VOICEBOT_STORE": "redis://canary-user:canary-password@redis.example.com/0",
     "VOICEBOT_API_TOKEN": "canary-api-token",
+    "VOICEBOT_API_TOKENS": "desk=operate:canary-of-the-desk,eye=read:canary-of-the-eye",
     "VOICEBOT_SECRET": "canary-of-stream-tokens",
     "VOICEBOT_RECORDING_KEY": ",".join(base64.b64encode(one.ljust(32)).decode() for one in (b"canary-1", b"canary-2")),
     "VOICEBOT_RECEIVER_SECRETS": f"crm={SIGNING},crm={SIGNING},hubspot=pat-canary-1",
@@ -167,6 +168,20 @@ def test_numbers_are_a_table() -> None:
 )
 def test_public_url_becomes_an_origin(written: str, read: str) -> None:
     assert read_settings(None, VOICEBOT_PUBLIC_URL=written).public_url == read
+
+
+def test_origins_are_a_list() -> None:
+    written = "https://app.example.com, https://WWW.example.com/ ,http://localhost:3000"
+    read = ("https://app.example.com", "https://www.example.com", "http://localhost:3000")
+    assert read_settings(None, VOICEBOT_ALLOWED_ORIGINS=written).allowed_origins == read
+    assert read_settings(None).allowed_origins == ()
+
+
+@pytest.mark.parametrize("wrong", ["*", "example.com", "http://example.com", "https://example.com/talk"])
+def test_wrong_origins_are_refused(wrong: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        read_settings(None, VOICEBOT_ALLOWED_ORIGINS=wrong)
+    assert refused.value.variable == "VOICEBOT_ALLOWED_ORIGINS"
 
 
 def test_settings_stand_still() -> None:
@@ -478,3 +493,28 @@ def test_line_needs_token_and_address(missing: str) -> None:
     with pytest.raises(SettingsError, match=missing):
         read_settings(None, **(COMPLETE | {missing: ""})).require_line()
     read_settings(None, TWILIO_AUTH_TOKEN="t", VOICEBOT_PUBLIC_URL="https://voice.example.com").require_line()
+
+
+# ---- tokens of the API ----------------------------------------------------------------------------------------------
+
+
+def test_tokens_have_a_name_and_a_scope() -> None:
+    given = {"VOICEBOT_API_TOKEN": "one, two", "VOICEBOT_API_TOKENS": "eye=read:a:b, eye=read:c,desk=operate:d"}
+    held = [(one.name, one.scope, one.token.get_secret_value()) for one in read_settings(None, **given).all_api_tokens]
+    assert held == [
+        ("admin", "admin", "one"),
+        ("admin", "admin", "two"),
+        ("eye", "read", "a:b"),
+        ("eye", "read", "c"),
+        ("desk", "operate", "d"),
+    ]
+    assert read_settings().all_api_tokens == ()
+
+
+@pytest.mark.parametrize(
+    "given", ["token", "eye=token", "eye=write:t", "=read:t", "eye=read:", "eye=read:t,eye=admin:u"]
+)
+def test_token_without_a_name_and_a_scope_is_refused(given: str) -> None:
+    error = refused(VOICEBOT_API_TOKENS=given)
+    assert error.variable == "VOICEBOT_API_TOKENS"
+    assert "name=scope:token" in error.mend

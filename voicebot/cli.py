@@ -450,7 +450,7 @@ def call(
     body: dict[str, object] = {"to": to, "flow": flow, "variables": {name: value for name, _, value in pairs}}
     if from_ is not None:
         body["from"] = from_
-    token = read_settings().api_token.get_secret_value()
+    token = next((one.token.get_secret_value() for one in read_settings().all_api_tokens if one.scope != "read"), "")
     outcome = asyncio.run(place_and_follow(server, token, body, lambda line: print(line, flush=True)))
     print(outcome)
     raise typer.Exit(0 if outcome.talked else 1)

@@ -9,7 +9,8 @@ VoicebotError
 ├── RefusedRequestError        the request is not from whom it claims: answer 403, open nothing
 ├── RemoteProtocolError        the other side broke its protocol: drop this message or this connection
 │   ├── MediaStreamError       a frame from the phone's socket
-│   └── RealtimeEventError     an event from the model's socket
+│   ├── RealtimeEventError     an event from the model's socket
+│   └── RealtimeMessageError   a message from a client of `/realtime`
 ├── ModelUnavailableError      the model's socket cannot be had: `retryable` says whether to try again
 ├── LegLostError               the caller's socket is gone: the call ends or is resumed
 ├── StoreError                 the store did not answer or is damaged: degrade, keep the calls
@@ -100,6 +101,10 @@ class MediaStreamError(RemoteProtocolError):
 
 class RealtimeEventError(RemoteProtocolError):
     """A Realtime API event is malformed."""
+
+
+class RealtimeMessageError(RemoteProtocolError):
+    """A message of a client of `/realtime` is malformed."""
 
 
 class ModelUnavailableError(VoicebotError):

@@ -9,7 +9,7 @@ import re
 import secrets
 import tempfile
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple, get_args
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from pydantic import Field, IPvAnyNetwork, SecretStr, ValidationError, field_serializer, field_validator
@@ -38,6 +38,7 @@ _MEND = {
     "TWILIO_AUTH_TOKEN": "Copy it from the Twilio console; several, for rotation, are separated by commas.",
     "TWILIO_API_URL": "Write the origin of Twilio's REST API, or leave it unset for https://api.twilio.com.",
     "VOICEBOT_PUBLIC_URL": "Write the origin as Twilio sees it, as in https://voice.example.com, without a path.",
+    "VOICEBOT_ALLOWED_ORIGINS": "Write origins with commas, as in https://app.example.com,https://www.example.com.",
     "VOICEBOT_REALTIME_URL": "Write a WebSocket address, as in wss://api.openai.com/v1/realtime.",
     "VOICEBOT_STORE": "Write sqlite:///data/voicebot.db or another file, or the address of a Redis.",
     "VOICEBOT_MODEL": "Write the model's name, as in gpt-realtime-2.1, or leave it unset.",
@@ -48,6 +49,8 @@ _MEND = {
     "VOICEBOT_WEBHOOK_EVENTS": f"Write one or more, with commas: {', '.join(WEBHOOK_EVENTS)}.",
     "VOICEBOT_WEBHOOK_PRIVATE": "Write hosts and networks with commas, as in crm.internal,10.0.0.0/8.",
     "VOICEBOT_RECEIVER_SECRETS": "Write name=secret pairs, as in crm=whsec_…,hubspot=pat-…, by the names in the flows.",
+    "VOICEBOT_API_TOKENS": "Write name=scope:token, as in desk=operate:…, with commas; scopes: read, operate, admin.",
+    "VOICEBOT_API_RATE": "Write requests a minute of one token, from 1 on.",
     "VOICEBOT_CODEC": "Write pcm (the model hears 24 kHz) or pcmu (mu-law passes through).",
     "VOICEBOT_SECRET": "Write at least 16 characters, the same for all instances, or leave it unset.",
     "VOICEBOT_MAX_CALLS": "Write a whole number from 1 on.",
@@ -76,11 +79,21 @@ _MEND = {
     "VOICEBOT_INSTANCE": "Write letters, digits and dashes, at most 40, or leave it unset.",
 }
 _PREFIXES = ("VOICEBOT_", "TWILIO_", "OPENAI_")
+Scope = Literal["read", "operate", "admin"]
+SCOPES: tuple[Scope, ...] = get_args(Scope)  # each lets do what those before it do
 _SHORTEST_SECRET = 16  # characters
 _NUMBER = re.compile(r"\+[1-9]\d{6,14}")
 _INSTANCE = re.compile(r"[A-Za-z0-9-]{1,40}")
 _SECRET_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 _SECRET = re.compile(r"[!-~]+")  # what a header can carry, without spaces
+
+
+class ScopedToken(NamedTuple):
+    """A token of the API: what it is called in the log, what it may do, and itself."""
+
+    name: str
+    scope: Scope
+    token: SecretStr
 
 
 class Settings(BaseSettings):
@@ -103,6 +116,7 @@ class Settings(BaseSettings):
     twilio_auth_tokens: Annotated[tuple[SecretStr, ...], NoDecode] = Field((), validation_alias="TWILIO_AUTH_TOKEN")
     twilio_api_url: str = Field("https://api.twilio.com", validation_alias="TWILIO_API_URL")
     public_url: str = Field("", validation_alias="VOICEBOT_PUBLIC_URL")
+    allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field((), validation_alias="VOICEBOT_ALLOWED_ORIGINS")
     store: str = Field("sqlite:///data/voicebot.db", validation_alias="VOICEBOT_STORE", repr=False)
     flows: Path = Field(Path("flows"), validation_alias="VOICEBOT_FLOWS")
     numbers: Annotated[dict[str, str], NoDecode] = Field(default_factory=dict, validation_alias="VOICEBOT_NUMBERS")
@@ -117,6 +131,8 @@ class Settings(BaseSettings):
         default_factory=dict, validation_alias="VOICEBOT_RECEIVER_SECRETS"
     )
     api_token: SecretStr = Field(SecretStr(""), validation_alias="VOICEBOT_API_TOKEN")
+    api_tokens: Annotated[tuple[ScopedToken, ...], NoDecode] = Field((), validation_alias="VOICEBOT_API_TOKENS")
+    api_rate: int = Field(600, validation_alias="VOICEBOT_API_RATE", ge=1)
     secret: SecretStr = Field(SecretStr(""), validation_alias="VOICEBOT_SECRET")
     codec: Literal["pcm", "pcmu"] = Field("pcm", validation_alias="VOICEBOT_CODEC")
     max_calls: int = Field(200, validation_alias="VOICEBOT_MAX_CALLS", ge=1)
@@ -150,7 +166,7 @@ class Settings(BaseSettings):
             return tuple(SecretStr(part.strip()) for part in value.split(",") if part.strip())
         return value
 
-    @field_validator("webhook_events", "webhook_private", "trusted_proxies", mode="before")
+    @field_validator("webhook_events", "webhook_private", "trusted_proxies", "allowed_origins", mode="before")
     @classmethod
     def _words(cls, value: object) -> object:
         if isinstance(value, str):
@@ -190,6 +206,22 @@ class Settings(BaseSettings):
                 check_secret(secret)
             named[name] = (*named.get(name, ()), SecretStr(secret))
         return named
+
+    @field_validator("api_tokens", mode="before")
+    @classmethod
+    def _scoped(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        tokens = []
+        for number, part in enumerate(filter(str.strip, value.split(",")), 1):
+            name, _, rest = (piece.strip() for piece in part.partition("="))
+            scope, _, token = rest.partition(":")
+            if not _SECRET_NAME.fullmatch(name) or scope not in SCOPES or not _SECRET.fullmatch(token):
+                raise ValueError(f"token {number} is not written as name=scope:token")
+            tokens.append(ScopedToken(name, scope, SecretStr(token)))
+        if any(one.name == other.name and one.scope != other.scope for one in tokens for other in tokens):
+            raise ValueError("gives one name two scopes")
+        return tuple(tokens)
 
     @field_validator("webhook_secrets")
     @classmethod
@@ -254,15 +286,13 @@ class Settings(BaseSettings):
 
     @field_validator("public_url")
     @classmethod
-    def _origin(cls, value: str) -> str:
-        if not value:
-            return value
-        parts = _address(value)
-        if parts.path.strip("/") or parts.query or parts.fragment or "@" in parts.netloc:
-            raise ValueError("must be an origin and nothing more")
-        if not (parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(parts.hostname))):
-            raise ValueError("must begin with https:// (http:// only on loopback)")
-        return f"{parts.scheme}://{parts.netloc}"
+    def _public_origin(cls, value: str) -> str:
+        return _origin(value) if value else value
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(map(_origin, value))
 
     @field_validator("realtime_url")
     @classmethod
@@ -323,11 +353,18 @@ class Settings(BaseSettings):
         """Everything in here that nobody may read in a log."""
         named = (one for some in self.receiver_secrets.values() for one in some)
         whole = (self.openai_api_key, self.api_token, self.secret, *self.twilio_auth_tokens, *self.webhook_secrets)
-        texts = [one.get_secret_value() for one in (*whole, *named, *self.recording_key)]
+        tokens = (one.token for one in self.all_api_tokens)
+        texts = [one.get_secret_value() for one in (*whole, *named, *self.recording_key, *tokens)]
         for address in (self.store, self.webhook_url, self.otlp_endpoint):
             parts = urlsplit(address)
             texts += [parts.password or "", unquote(parts.password or ""), parts.query]
         return tuple(filter(None, texts))
+
+    @property
+    def all_api_tokens(self) -> tuple[ScopedToken, ...]:
+        """Every token of the API: those of `VOICEBOT_API_TOKEN`, with commas between them, may do everything."""
+        whole = filter(None, map(str.strip, self.api_token.get_secret_value().split(",")))
+        return (*(ScopedToken("admin", "admin", SecretStr(one)) for one in whole), *self.api_tokens)
 
     @property
     def recording_keys(self) -> tuple[bytes, ...]:
@@ -399,6 +436,20 @@ def _address(value: str) -> SplitResult:
     if not parts.hostname or port == 0 or any(map(str.isspace, value)):
         raise ValueError("is no address with a host")
     return parts
+
+
+def _origin(value: str) -> str:
+    """An origin as browsers write it.
+
+    Raises:
+        ValueError: it is none, or one that others can listen in on.
+    """
+    parts = _address(value)
+    if parts.path.strip("/") or parts.query or parts.fragment or "@" in parts.netloc:
+        raise ValueError("must be an origin and nothing more")
+    if not (parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(parts.hostname))):
+        raise ValueError("must begin with https:// (http:// only on loopback)")
+    return f"{parts.scheme}://{parts.netloc.lower()}"
 
 
 def _is_loopback(host: str | None) -> bool:

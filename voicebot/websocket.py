@@ -4,10 +4,10 @@ A connection of the library's, or of aiohttp's, wakes a task for every message r
 written; fifty times a second and call, on both sides, that is much of what a call costs a server. Here a message is
 given on in the step in which it came, and written in one step.
 
-A whole text message in one frame below 64 KiB, which is nearly every one, is cut out of what came right here. All else
-is the library's: the handshake, control frames, fragments, long frames, the closing, and the checks of what breaks the
-rules. It is given whole frames, or a long one from its beginning to its end, so that it always stands between two
-frames when the short way is taken.
+A whole text message in one frame below 64 KiB, which is nearly every one, is cut out of what came right here, and so is
+a binary one where those are the many (`cuts_binary`). All else is the library's: the handshake, control frames,
+fragments, long frames, the closing, and the checks of what breaks the rules. It is given whole frames, or a long one
+from its beginning to its end, so that it always stands between two frames when the short way is taken.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ CLOSE_S = 1.5  # for the other side to close after us, or with us
 MAX_WAITING = 64  # messages that were read and not taken; then no more are read
 
 _WHOLE_TEXT = 0x80 | Opcode.TEXT  # FIN: a message that is not cut into fragments
+_WHOLE_BINARY = 0x80 | Opcode.BINARY
 _MASKED = 0x80
 _LONGEST = 2**16 - 1  # bytes of a frame that is held here until it is whole
 _MOST_HEADERS = 2**16  # bytes of an answer to a handshake, before the library is asked what it thinks of it
@@ -51,6 +52,12 @@ def text_frame(payload: bytes) -> bytes:
     return _PLAIN_LONG.pack(_WHOLE_TEXT, 127, size) + payload
 
 
+def binary_frame(payload: bytes) -> bytes:
+    """One whole binary message as a server sends it (RFC 6455, 5.2)."""
+    frame = text_frame(payload)
+    return bytes((_WHOLE_BINARY,)) + frame[1:]
+
+
 def masked_text_frame(payload: bytes, mask: bytes) -> bytes:
     """One whole text message as a client sends it (RFC 6455, 5.2); `mask` is 4 bytes that nobody can foresee."""
     size = len(payload)
@@ -66,6 +73,8 @@ def masked_text_frame(payload: bytes, mask: bytes) -> bytes:
 class WebSocket(asyncio.Protocol):
     """One connection. One task reads with `receive`, or `give_to` has what comes given on; anybody writes."""
 
+    cuts_binary = False
+
     def __init__(self, protocol: Protocol) -> None:
         self._loop = asyncio.get_running_loop()
         self._protocol = protocol
@@ -79,6 +88,7 @@ class WebSocket(asyncio.Protocol):
         self._drained: asyncio.Future[None] | None = None
         self._closing: asyncio.TimerHandle | None = None  # the end of our patience with it
 
+        self._cut = (_WHOLE_TEXT, _WHOLE_BINARY if self.cuts_binary else _WHOLE_TEXT)
         self._masked_in = _MASKED if protocol.side is Side.SERVER else 0
         self._plain = protocol.state is State.OPEN  # open, and between two messages: whole text frames are cut out here
         self._longest = min(protocol.max_message_size or _LONGEST, _LONGEST)
@@ -151,6 +161,17 @@ class WebSocket(asyncio.Protocol):
         if self.is_open and self._transport is not None:
             self._transport.write(text_frame(text.encode()))
 
+    def write_binary(self, payload: bytes) -> None:
+        """Send one binary message. It is dropped if the connection is closing."""
+        if self.is_open and self._transport is not None:
+            self._transport.write(binary_frame(payload))
+
+    def ping(self) -> None:
+        """Have the other side answer, if it lives. Does nothing if the connection is closing."""
+        if self._protocol.state is State.OPEN:
+            self._protocol.send_ping(b"")
+            self._pass_on()
+
     async def drain(self) -> None:
         """Wait while the other side takes too little; returns when it keeps up, or is gone."""
         while self.stalled_since is not None and not self._gone.done():
@@ -158,13 +179,13 @@ class WebSocket(asyncio.Protocol):
                 self._drained = self._loop.create_future()
             await asyncio.shield(self._drained)
 
-    async def close(self, code: CloseCode = CloseCode.NORMAL_CLOSURE, reason: str = "") -> None:
+    async def close(self, code: int = CloseCode.NORMAL_CLOSURE, reason: str = "") -> None:
         """Close in order, or after `CLOSE_S` without. What still comes is dropped."""
         if self._protocol.state is State.OPEN:
             self.start_closing(code, reason)
         await asyncio.shield(self._gone)
 
-    def start_closing(self, code: CloseCode, reason: str = "") -> None:
+    def start_closing(self, code: int, reason: str = "") -> None:
         """Begin to close; does nothing if that has begun."""
         if self._protocol.state is State.OPEN:
             self._plain = self.is_open = False
@@ -207,11 +228,13 @@ class WebSocket(asyncio.Protocol):
             if masked:
                 head += 4
             whole = head + size
-            if self._plain and data[at] == _WHOLE_TEXT and masked == self._masked_in and size <= self._longest:
+            if self._plain and data[at] in self._cut and masked == self._masked_in and size <= self._longest:
                 if left < whole:
                     break
-                text = data[at + head : at + whole]
-                self._take(apply_mask(text, data[at + head - 4 : at + head]) if masked else text)
+                message = data[at + head : at + whole]
+                if masked:
+                    message = apply_mask(message, data[at + head - 4 : at + head])
+                self._take(message if data[at] == _WHOLE_TEXT else self.binary_message(message))
             else:
                 self._owed = max(whole - left, 0)
                 self._through_the_library(data[at : at + whole])

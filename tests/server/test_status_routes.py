@@ -18,7 +18,12 @@ from tests.fakes import CALL_SID, START, BreakableStore, calls_over
 from voicebot.audio.formats import AudioFormat
 from voicebot.flow import Flow, Observations, Phase, ask
 from voicebot.flow.loader import load_flow
-from voicebot.server.api_token import ApiToken
+from voicebot.recording.files import RecordingFolder
+from voicebot.server.api.calls import CallEndpoints
+from voicebot.server.api.endpoint import Gate, routes
+from voicebot.server.api.operations import Operations
+from voicebot.server.api.rates import Rates
+from voicebot.server.api.tokens import ApiTokens, Bearer, Token
 from voicebot.server.attempts import MOST_WRONG
 from voicebot.server.lifecycle import Calls, ModelAccess
 from voicebot.server.status_routes import StatusRoutes
@@ -58,7 +63,14 @@ async def site(folder: Path, api_token: str = API_TOKEN) -> AsyncIterator[Site]:
     access = ModelAccess("ws://127.0.0.1:9/", lambda: "", "m", "", AudioFormat.PCMU_8K)
     calls = calls_over(store, access, {"visit": VISIT}, max_calls=1)
     app, time = web.Application(), asyncio.get_running_loop().time
-    app.add_routes(StatusRoutes(calls=calls, store=store, token=ApiToken(api_token, Counter(), time)).routes())
+    tokens = ApiTokens([Token(Bearer("admin", "admin"), api_token)], Counter(), time)
+    recordings = RecordingFolder(folder / "recordings")
+    operations = Operations(calls, store, lambda: START)
+    of_calls = CallEndpoints(
+        calls=calls, store=store, operations=operations, recordings=recordings, price=None, time=time
+    )
+    app.add_routes(StatusRoutes(calls=calls, store=store).routes())
+    app.add_routes(routes(of_calls.endpoints(), Gate(tokens, Rates(100_000), time)))
     try:
         async with TestClient(TestServer(app)) as client:
             yield Site(client, store, calls)
@@ -128,8 +140,8 @@ async def test_report_is_closed_to_others(tmp_path: Path, given: str | None, cal
         await made.store.open_call(RECORD, max_calls=1)
         await made.store.finish(CALL_SID, "{}", [], attempt=1, ended=START)
         headers = {} if given is None else {"Authorization": given}
-        answer = await made.get(f"/calls/{call_sid}/report", **headers)
-        assert answer == (401, "give the API token as a bearer token")
+        status, text = await made.get(f"/calls/{call_sid}/report", **headers)
+        assert (status, json.loads(text)["code"]) == (401, "token")
 
 
 async def test_header_that_is_no_text_is_refused(tmp_path: Path) -> None:
@@ -153,7 +165,7 @@ async def test_report_waits_for_a_store_that_fails(tmp_path: Path) -> None:
     async with site(tmp_path) as made:
         made.store.break_down()
         status, text = await made.get(f"/calls/{CALL_SID}/report", Authorization=f"Bearer {API_TOKEN}")
-        assert (status, text) == (503, "the store does not answer; try again")
+        assert (status, json.loads(text)["code"]) == (503, "store")
 
 
 async def test_tokens_cannot_be_tried_one_after_the_other(tmp_path: Path) -> None:

@@ -22,7 +22,8 @@ import pytest
 from tests.store.store_samples import OURS, START, THEIRS, entries, entry, new_delivery, opened, record
 from voicebot.errors import StoreError
 from voicebot.sim.clock import run_virtual
-from voicebot.store.contract import NewDelivery
+from voicebot.store.contract import CallFilter, NewDelivery
+from voicebot.store.digest import Digest
 from voicebot.store.sqlite import SqliteStore
 from voicebot.store.sqlite_calls import journal_row
 from voicebot.store.sqlite_clips import keep_clip
@@ -300,7 +301,8 @@ async def test_impossible_place_is_refused(place: str, tmp_path: Path) -> None:
 OPEN_UNPRIVILEGED = """
 import asyncio, os, pathlib, sys
 from voicebot.errors import StoreError
-from voicebot.store.contract import NewDelivery
+from voicebot.store.contract import CallFilter, NewDelivery
+from voicebot.store.digest import Digest
 from voicebot.store.sqlite import SqliteStore
 from voicebot.store.sqlite_calls import journal_row
 from voicebot.store.sqlite_clips import keep_clip
@@ -483,3 +485,25 @@ def test_health_returns_without_traffic(path: Path, caplog: pytest.LogCaptureFix
 
     run_virtual(call())
     assert len(caplog.records) == 2  # one line when trouble began, one when it was over
+
+
+async def test_reports_from_before_have_their_digests_made(path: Path) -> None:
+    create(path, 1.0)
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("DROP TABLE letters")
+        for index in ("calls_by_flow", "calls_by_outcome"):
+            connection.execute(f"DROP INDEX {index}")
+        for column in ("digest", "outcome", "ended_reason"):
+            connection.execute(f"ALTER TABLE calls DROP COLUMN {column}")
+        connection.execute("UPDATE schema_version SET version = version - 1")
+        for call_sid, report in (("CA1", '{"data": {"outcome": "ordered"}}'), ("CA2", "no JSON")):
+            connection.execute(
+                "INSERT INTO calls VALUES (?, 'f', 'v', NULL, NULL, 'inbound', 1, 1, 0, 2, '', 0)", (call_sid,)
+            )
+            connection.execute("INSERT INTO reports VALUES (?, ?, 2)", (call_sid, report))
+        connection.commit()
+    store = await SqliteStore.open(path)
+    found = {one.record.call_sid: one.digest for one in await store.find_calls(CallFilter(), 10)}
+    assert found == {"CA1": Digest(outcome="ordered"), "CA2": None}
+    assert [one.record.call_sid for one in await store.find_calls(CallFilter(outcome="ordered"), 10)] == ["CA1"]
+    await store.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 import sys
 from collections import Counter
@@ -15,7 +16,8 @@ import pytest
 
 from tests.store.store_samples import NAMES, OURS, START, THEIRS, entries, entry, new_delivery, opened, record
 from voicebot.errors import CallTakenError, StoreError
-from voicebot.store.contract import Backlog, CallRecord, Delivery, NewDelivery, Store, host_of
+from voicebot.store.contract import Backlog, CallFilter, CallRecord, Delivery, NewDelivery, Store, host_of
+from voicebot.store.digest import Digest
 
 OpenAgain = Callable[[], Awaitable[Store]]
 ROOT = Path(__file__).parents[2]
@@ -1178,3 +1180,103 @@ async def test_processes_open_new_store_together(address: str) -> None:
     async with asyncio.timeout(PATIENCE_S):
         children = [await start_child(address, script) for _ in range(4)]
         assert [(await child.communicate())[0] for child in children] == [b"1\n"] * 4
+
+
+# ---- what lists and figures need ------------------------------------------------------------------------------------
+
+
+async def over(store: Store, call_sid: str, reason: str, outcome: str | None, **changes: object) -> None:
+    """A call with a report that says so."""
+    call = replace(record(call_sid), **changes)  # type: ignore[arg-type]
+    assert await store.open_call(call, max_calls=100_000) == (call, True)
+    report = json.dumps({"data": {"ended_reason": reason, "outcome": outcome, "phases": [{"name": "a"}]}})
+    assert await store.finish(call_sid, report, [], attempt=1, ended=at(100))
+
+
+async def test_calls_are_found_by_what_is_known_of_them(store: Store) -> None:
+    await over(store, "CA1", "completed", "ordered", started=at(1))
+    await over(store, "CA2", "caller_hung_up", None, started=at(2), flow_name="other")
+    await over(store, "CA3", "completed", "lost", started=at(3), direction="outbound", caller="+15550777")
+    await store.open_call(record("CA4", after_s=4), max_calls=10)
+
+    async def found(**wanted: object) -> str:
+        return " ".join(one.record.call_sid for one in await store.find_calls(CallFilter(**wanted), 10))  # type: ignore[arg-type]
+
+    assert await found() == "CA4 CA3 CA2 CA1"
+    assert await found(ended=False) == "CA4"
+    assert await found(ended=True) == "CA3 CA2 CA1"
+    assert await found(flow="other") == "CA2"
+    assert await found(outcome="ordered") == "CA1"
+    assert await found(ended_reason="completed") == "CA3 CA1"
+    assert await found(number="+15550777") == "CA3"
+    assert await found(direction="outbound") == "CA3"
+    assert await found(since=at(2), until=at(4)) == "CA3 CA2"
+    assert await found(since=at(2), until=at(4), ended_reason="completed", number="+15550123") == ""
+
+
+async def test_found_calls_have_their_digest(store: Store) -> None:
+    await over(store, "CA1", "completed", "ordered")
+    await store.open_call(record("CA2", after_s=9), max_calls=10)
+    live, ended = await store.find_calls(CallFilter(), 10)
+    assert (live.record.call_sid, live.digest) == ("CA2", None)
+    assert ended.digest == Digest("completed", "ordered", phases=("a",), last_phase="a")
+
+
+async def test_pages_of_calls_stand_still_while_calls_come_and_go(store: Store) -> None:
+    for number in range(1, 8):
+        await over(store, f"CA{number}", "completed", None, started=at(number // 2))  # two of each start
+    first = await store.find_calls(CallFilter(), 3)
+    assert [one.record.call_sid for one in first] == ["CA7", "CA6", "CA5"]
+    place = first[-1].record.started, first[-1].record.call_sid
+    await store.erase("CA5")
+    await over(store, "CA9", "completed", None, started=at(50))
+    rest = await store.find_calls(CallFilter(), 10, place)
+    assert [one.record.call_sid for one in rest] == ["CA4", "CA3", "CA2", "CA1"]
+
+
+async def test_found_among_more_calls_than_are_looked_at_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("voicebot.store.redis.LOOKED_AT_ONCE", 3)
+    for number in range(20):
+        await over(store, f"CA{number:02}", "completed" if number % 7 else "silence", None, started=at(number))
+    found = await store.find_calls(CallFilter(ended_reason="silence"), 2)
+    assert [one.record.call_sid for one in found] == ["CA14", "CA07"]
+    place = found[-1].record.started, found[-1].record.call_sid
+    assert [one.record.call_sid for one in await store.find_calls(CallFilter(ended_reason="silence"), 5, place)] == [
+        "CA00"
+    ]
+
+
+async def test_several_reports_are_read_at_once(store: Store) -> None:
+    await ended(store, "CA1")
+    await ended(store, "CA2")
+    assert await store.reports(["CA1", "CA2", "CA3"]) == {"CA1": "{}", "CA2": "{}"}
+    assert await store.reports([]) == {}
+
+
+async def test_pages_of_deliveries_stand_still_while_some_go(store: Store) -> None:
+    await enqueued(store, "m1", "m2", "m3", "m4", "m5")  # all at the same moment
+    await store.enqueue("CA", [new_delivery("m9")], at(5))
+    first = await store.deliveries(3)
+    assert [one.webhook_id for one in first] == ["m9", "m1", "m2"]
+    place = first[-1].created, first[-1].webhook_id
+    assert [one.webhook_id for one in await store.deliveries(10, before=place)] == ["m3", "m4", "m5"]
+    assert [one.webhook_id for one in await store.deliveries(10, "pending", before=place)] == ["m3", "m4", "m5"]
+    assert await store.deliveries(10, "dead", before=place) == []
+    assert [one.webhook_id for one in await store.deliveries(10, call_sid="CA-m4", before=place)] == ["m4"]
+
+
+async def test_letters_come_to_whom_they_are_for_in_order(open_again: OpenAgain) -> None:
+    ours, theirs = await open_again(), await open_again()
+    assert await theirs.take_letters(THEIRS) == []
+    for letter in ("one", "two", "drei — 3"):
+        await ours.post_letter(THEIRS, letter)
+    await theirs.post_letter(OURS, "answer")
+    assert await theirs.take_letters(THEIRS) == ["one", "two", "drei — 3"]
+    assert await theirs.take_letters(THEIRS) == []
+    assert await ours.take_letters(OURS) == ["answer"]
+
+
+async def test_letters_of_an_instance_that_is_gone_go_too(store: Store) -> None:
+    await store.post_letter(THEIRS, "one")
+    await store.retire(THEIRS)
+    assert await store.take_letters(THEIRS) == []

@@ -205,4 +205,4 @@ def test_authors_words_are_spoken_in_the_flows_language() -> None:
     ):
         say = ET.fromstring(text)[0]
         assert (say.text, say.get("language")) == ("Fechado.", "pt-PT")
-    assert ET.fromstring(twiml.say_closed("pt"))[0].text == twiml.FALLBACK_SENTENCES["en"].closed
+    assert ET.fromstring(twiml.say_closed("sv"))[0].text == twiml.FALLBACK_SENTENCES["en"].closed

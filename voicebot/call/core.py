@@ -135,6 +135,13 @@ class EndWanted:
 
 
 @dataclass(frozen=True, slots=True)
+class TransferWanted:
+    """Whoever operates the service wants the caller joined to the flow's target of this name."""
+
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
 class ReconnectModel:
     """Give up the connection to the model, and open another; it begins with `ModelReady`, or is lost at once."""
 
@@ -173,6 +180,7 @@ Event = (
     | SayWanted
     | NoteWanted
     | EndWanted
+    | TransferWanted
     | AnswererFound
     | MessageTold
 )
@@ -552,7 +560,7 @@ class CallCore:
         That is more words and audio of an utterance that is heard already, and a mark that is not an utterance's last.
         """
         if type(event) is ports.MarkPlayed:
-            return self.speaker.playback.passed(event.name, now)
+            return self.speaker.playback.passed(event.name, now - event.ago_ms / 1000)
         if type(event) is ports.ReplyAudio:
             goes_on = self._unanswered is None and self._is_current(event.reply_id) and self.hears
             if goes_on and self.speaker.speaks(event.item_id):
@@ -613,6 +621,9 @@ class CallCore:
             case EndWanted():
                 self._journal(entries.EndAsked())
                 self._perform(self.engine.handle(engine_events.EndWanted(), now), now)
+            case TransferWanted(target=target):
+                self._journal(entries.TransferAsked(target))
+                self._perform(self.engine.handle(engine_events.TransferWanted(target), now), now)
             case AnswererFound(entry=entry):
                 self._answerer_found(entry, now)
             case MessageTold(entry=sent):

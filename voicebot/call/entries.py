@@ -117,12 +117,19 @@ class FunctionAnswered:
 
 @dataclass(frozen=True, slots=True)
 class EndAsked:
-    """A handler of the flow wants the call to end."""
+    """A handler of the flow, or whoever operates the service, wants the call to end."""
+
+
+@dataclass(frozen=True, slots=True)
+class TransferAsked:
+    """Whoever operates the service wants the caller joined to the flow's target of this name."""
+
+    target: str
 
 
 @dataclass(frozen=True, slots=True)
 class NoteGiven:
-    """A handler of the flow told the model something."""
+    """A handler of the flow, or whoever operates the service, told the model something."""
 
     text: str
 
@@ -352,6 +359,7 @@ CallEntry = (
     | TextMessageBegan
     | NoteGiven
     | EndAsked
+    | TransferAsked
     | TurnAnswered
     | ReplyFailed
     | StatementNotRendered

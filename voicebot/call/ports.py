@@ -36,9 +36,13 @@ class KeyPressed:
 
 @dataclass(frozen=True, slots=True)
 class MarkPlayed:
-    """A mark came back: the audio before it was played, or flushed by a `ClearPlayback`."""
+    """A mark came back: the audio before it was played, or flushed by a `ClearPlayback`.
+
+    `ago_ms`: so long ago, where the leg knows.
+    """
 
     name: str
+    ago_ms: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,7 @@ from voicebot.engine.events import (
     ToolFinished,
     ToolProposed,
     TranscriptMissed,
+    TransferWanted,
     Write,
 )
 from voicebot.engine.keying import NOTHING_PRESSED
@@ -62,6 +63,7 @@ from .entries import (
     KeyPress,
     LegLost,
     TokensSpent,
+    TransferAsked,
 )
 
 _DECISIONS = get_args(EngineEntry)
@@ -174,6 +176,8 @@ def _input(entry: Entry, engine: PhaseEngine) -> EngineEvent | None:
             return SilenceLasted(rung)
         case EndAsked():
             return EndWanted()
+        case TransferAsked(target=target):
+            return TransferWanted(target)
         case CallAnalysed(status="done", arguments=arguments):
             return AnalysisCame(read(arguments).said)
     return None

@@ -49,7 +49,7 @@ from .recording import CallRecording
 from .retry import retry_delay_s
 from .secrets import CallSecrets
 from .tool_run import run_tool
-from .wishes import Wishes
+from .wishes import Wish, Wishes
 
 log = logging.getLogger(__name__)
 
@@ -124,7 +124,7 @@ class CallSession:
             call_sid,
             store,
             wall,
-            _both(told, self.handlers.told if self.handlers else None),
+            _both(_both(told, self.handlers.told if self.handlers else None), self._tell_follower),
             stored=stored,
             attempt=attempt,
             past=self._past,
@@ -146,6 +146,10 @@ class CallSession:
         self._abandoned: EndedReason | None = None
         self._handing_over = self._taken = self._hung_up = False
         self._over = asyncio.Event()
+        self.forgotten = asyncio.Event()
+        """Set by whoever runs it, once nothing more comes of it here: it is reported, or in other hands."""
+        self._follows: Callable[[Entry, datetime], None] | None = None
+        self._overhears: Callable[[Event], None] | None = None
 
     # ---- life -----------------------------------------------------------------------------------------------------
 
@@ -193,6 +197,14 @@ class CallSession:
         self._leg_came.set()
         return True
 
+    def follow(self, told: Callable[[Entry, datetime], None], overheard: Callable[[Event], None]) -> None:
+        """Have somebody who looks on told of every journal entry and event from now on; neither may wait."""
+        self._follows, self._overhears = told, overheard
+
+    def _tell_follower(self, entry: Entry, at: datetime) -> None:
+        if self._follows is not None:
+            self._follows(entry, at)
+
     async def over(self) -> None:
         """Wait until the call has ended."""
         await self._over.wait()
@@ -206,6 +218,11 @@ class CallSession:
     def unkept(self) -> Mapping[str, bytes]:
         """Secrets that the store did not take, sealed; they go with the report."""
         return self._secrets.unkept if self._secrets is not None else {}
+
+    @property
+    def resumed(self) -> bool:
+        """Whether the caller was there before, in other hands."""
+        return self._past is not None and self._past.answered_ms is not None
 
     @property
     def waits_for_return(self) -> bool:
@@ -245,6 +262,10 @@ class CallSession:
     def answered_by(self, entry: AnswererKnown) -> None:
         """The phone line says who has answered our call."""
         self._wishes.add(AnswererFound(entry))
+
+    def wish(self, wish: Wish) -> None:
+        """Whoever operates the service wants this of the call."""
+        self._wishes.add(wish)
 
     def hang_up(self) -> None:
         """The phone line says that the call is over: give up waiting for the caller's leg."""
@@ -431,6 +452,8 @@ class CallSession:
         effects: list[Effect] = []
         for event in events:
             effects += self.core.handle(event, now)
+            if self._overhears is not None:
+                self._overhears(event)
         if ClearPlayback in map(type, effects):
             self._clears.append(now)
         await self._perform(effects)

@@ -1,4 +1,4 @@
-"""What the flow's own code wants of a call while it runs, or the phone line says: handed over from whichever thread."""
+"""What the flow's own code or an operator wants of a call, or the phone line says: handed over from any thread."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from contextlib import suppress
 
 from voicebot.flow.wording import LONGEST_SAY
 
-from .core import AnswererFound, EndWanted, MessageTold, NoteWanted, SayWanted
+from .core import AnswererFound, EndWanted, MessageTold, NoteWanted, SayWanted, TransferWanted
 
 LONGEST_NOTE = 2000  # characters
 
-Wish = SayWanted | NoteWanted | EndWanted | AnswererFound | MessageTold
+Wish = SayWanted | NoteWanted | EndWanted | TransferWanted | AnswererFound | MessageTold
 
 
 def as_text(text: str, limit: int) -> str:

@@ -75,6 +75,7 @@ from .events import (
     ToolFinished,
     ToolProposed,
     TranscriptMissed,
+    TransferWanted,
     Write,
 )
 from .movement import MOST_TRANSFERS
@@ -276,6 +277,8 @@ class PhaseEngine(Speaking):
                 return self._fill(said)
             case EndWanted():
                 return self._close("completed")
+            case TransferWanted(target=target):
+                return self._transfer(Transfer(target, brief=True)) if target in self.flow.targets else []
 
     def restore(self, entries: Iterable[tuple[float, EngineEntry]], started_at: float) -> None:
         """Come to the state that these entries left, without effects.

@@ -131,6 +131,13 @@ class EndWanted:
     """The flow's own code wants the call to end politely."""
 
 
+@dataclass(frozen=True, slots=True)
+class TransferWanted:
+    """Whoever operates the service wants the caller joined to the flow's target of this name."""
+
+    target: str
+
+
 EngineEvent = (
     CallStarted
     | CallerTurnEnded
@@ -147,6 +154,7 @@ EngineEvent = (
     | CallResumed
     | AnalysisCame
     | EndWanted
+    | TransferWanted
 )
 
 # ---- effects ------------------------------------------------------------------------------------------------------

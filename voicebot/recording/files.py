@@ -23,7 +23,7 @@ from .sealing import HEAD_BYTES, MAGIC, NONCE_BYTES, Seal
 PLAIN, SEALED = ".wav", ".wav.sealed"
 WAIT_S = 2.0  # for another process to let go of a file
 _LOOK_S = 0.05
-_ID = re.compile(r"(CA[0-9a-f]{32})-[1-9][0-9]{0,3}")
+_ID = re.compile(r"(C[AW][0-9a-f]{32})-[1-9][0-9]{0,3}")  # of a call by phone, or over the web
 
 
 @dataclass(frozen=True, slots=True)

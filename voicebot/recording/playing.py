@@ -50,6 +50,40 @@ def play_out(folder: RecordingFolder, parts: Sequence[Part], path: Path) -> int:
     return wav.duration_ms(size)
 
 
+class Playback:
+    """A call's recording as the bytes of one WAV, of which any part can be had, and of which nothing is on disk.
+
+    It is read through once to know its size. For threads.
+    """
+
+    def __init__(self, folder: RecordingFolder, parts: Sequence[Part]) -> None:
+        """
+        Raises:
+            RecordingError: the recording cannot be had.
+        """
+        self._folder, self._parts = folder, parts
+        self._audio_bytes = sum(map(len, _joined(folder, parts)))
+
+    @property
+    def size(self) -> int:
+        """Bytes of the whole file."""
+        return wav.HEADER_BYTES + self._audio_bytes
+
+    def read(self, start: int, end: int) -> Iterator[bytes]:
+        """The bytes from `start` to before `end`, piece by piece; fewer should the files have gone meanwhile."""
+        at = 0
+        for piece in self._pieces():
+            if at >= end:
+                return
+            if at + len(piece) > start:
+                yield piece[max(0, start - at) : end - at]
+            at += len(piece)
+
+    def _pieces(self) -> Iterator[bytes]:
+        yield wav.header(self._audio_bytes)
+        yield from _joined(self._folder, self._parts)
+
+
 def _joined(folder: RecordingFolder, parts: Sequence[Part]) -> Iterator[bytes]:
     played_ms = 0
     for part in parts:

@@ -30,8 +30,17 @@ from voicebot.telephony.rest import TwilioRest
 from voicebot.telephony.signatures import SignatureChecker
 from voicebot.vault import Vault
 
-from .api_token import ApiToken
+from .api.calls import CallEndpoints
+from .api.endpoint import Gate
+from .api.flows import FlowEndpoints
+from .api.operations import Operations
+from .api.outbox import OutboxEndpoints
+from .api.problems import problem_details
+from .api.rates import Rates
+from .api.site import Site, operator_endpoints, order_endpoints
+from .api.tokens import ApiTokens, Bearer, Token
 from .connections import counted, guard
+from .conversations import Conversations
 from .do_not_call import DoNotCall
 from .gatekeeper import Gatekeeper
 from .instance import new_owner
@@ -77,7 +86,7 @@ def keyring(settings: Settings) -> Keyring:
 def _targets(settings: Settings) -> Targets:
     """Who is told of calls; whole reports can be read by those who have the API token."""
     default = Target("", settings.webhook_url, frozenset(settings.webhook_events)) if settings.webhook_url else None
-    return Targets(default, settings.public_url if settings.api_token.get_secret_value() else None)
+    return Targets(default, settings.public_url if settings.all_api_tokens else None)
 
 
 async def create_app(
@@ -202,7 +211,8 @@ async def create_app(
         overflow=Overflow(settings.full_house, settings.public_url),
         counts=gatekeeper.counts,
     )
-    token = ApiToken(settings.api_token.get_secret_value(), gatekeeper.counts, asyncio.get_running_loop().time)
+    held = [Token(Bearer(one.name, one.scope), one.token.get_secret_value()) for one in settings.all_api_tokens]
+    token = ApiTokens(held, gatekeeper.counts, asyncio.get_running_loop().time)
     outbound = Outbound(
         store=store,
         calls=calls,
@@ -219,9 +229,37 @@ async def create_app(
         refused=observing.outbound_refused,
         ended=observing.outbound,
     )
-    placing = OutboundRoutes(outbound=outbound, twilio=twilio, store=store, token=token)
-    status = StatusRoutes(calls=calls, store=store, token=token)
+    placing = OutboundRoutes(outbound=outbound, twilio=twilio, store=store)
+    conversations = Conversations(
+        calls=calls,
+        store=store,
+        shelf=current,
+        tokens=token,
+        secret=secret,
+        public_url=settings.public_url,
+        allowed_origins=settings.allowed_origins,
+        wall=wall,
+        counts=gatekeeper.counts,
+    )
+    status = StatusRoutes(calls=calls, store=store)
+    operations = Operations(calls, store, wall)
+    price = price_of(settings.model, settings.prices)
+    time = asyncio.get_running_loop().time
+    of_calls = CallEndpoints(calls=calls, store=store, operations=operations, recordings=folder, price=price, time=time)
     metrics = MetricsRoutes(observing, calls, store, wall, siblings=siblings, token=token)
+
+    site = Site(
+        [
+            *order_endpoints(placing),
+            *conversations.endpoints(),
+            *of_calls.endpoints(),
+            *FlowEndpoints(current, store, wall).endpoints(),
+            *OutboxEndpoints(store, wall, worker.wake, price).endpoints(),
+            *operator_endpoints(status, metrics),
+        ],
+        Gate(token, Rates(settings.api_rate), time),
+        version=__version__,
+    )
 
     async def work(app: web.Application) -> AsyncIterator[None]:
         observing.begin()
@@ -233,6 +271,7 @@ async def create_app(
             await running.enter_async_context(in_background(outbound.run(), name="outbound"))
             await running.enter_async_context(in_background(lobby.run(), name="lobby"))
             await running.enter_async_context(in_background(lag.run(), name="loop lag"))
+            await running.enter_async_context(in_background(operations.run(), name="letters"))
             sweeping = recordings.keep_sweeping(store)
             await running.enter_async_context(in_background(sweeping, name="recordings"))
             if settings.retention_days:
@@ -249,10 +288,10 @@ async def create_app(
         # Whoever serves lets them finish before: by now aiohttp drops what their sockets receive.
         await calls.end()
 
-    app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[counted, observing.middleware])
+    app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[counted, observing.middleware, problem_details])
     app[CALLS], app[WATCH], app[LOOP_LAG] = calls, watch, lag
     guard(app, gatekeeper)
-    app.add_routes([*twilio.routes(), *placing.routes(), *status.routes(), *metrics.routes()])
+    app.add_routes([*twilio.routes(), *placing.routes(), *site.routes()])
     app.cleanup_ctx.append(work)
     app.on_shutdown.append(end_calls)
     return app

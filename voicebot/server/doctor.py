@@ -113,9 +113,10 @@ async def _keys(settings: Settings) -> list[Finding]:
     if any(not _AUTH_TOKEN.fullmatch(one.get_secret_value()) for one in settings.twilio_auth_tokens):
         mend = "copy it again: 32 hexadecimal digits; an API key's secret signs no webhooks"
         found.append(Finding("keys", "warning", "TWILIO_AUTH_TOKEN does not look like one", mend))
-    if 0 < len(settings.api_token.get_secret_value()) < _SHORTEST_TOKEN:
+    if short := [one for one in settings.all_api_tokens if len(one.token.get_secret_value()) < _SHORTEST_TOKEN]:
         mend = f"make one of {_SHORTEST_TOKEN} characters or more"
-        found.append(Finding("keys", "warning", "VOICEBOT_API_TOKEN can be guessed", mend))
+        variable = "VOICEBOT_API_TOKEN" if short[0].name == "admin" else "VOICEBOT_API_TOKENS"
+        found.append(Finding("keys", "warning", f"{variable} can be guessed", mend))
     return found or [Finding("keys", "ok", "they look as they should")]
 
 

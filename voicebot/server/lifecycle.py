@@ -11,7 +11,7 @@ import logging
 import random
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from types import MappingProxyType
@@ -40,6 +40,8 @@ from voicebot.realtime.gate import Gate
 from voicebot.realtime.leg import connect
 from voicebot.realtime.session import SessionConfig
 from voicebot.store.contract import CallRecord, Store, StoredEntry
+from voicebot.web.leg import WebLeg
+from voicebot.web.session_ids import is_session_id
 
 from .recording import Recordings
 from .reporting import Reporter
@@ -48,6 +50,7 @@ from .revival import revive
 log = logging.getLogger(__name__)
 
 CLAIM_LIMIT_S = 15.0  # Twilio opens the stream within a second of the TwiML; its own connect limit is 5 s, two tries
+TICKET_LIMIT_S = 60.0  # for a client: its ticket passes through hands, and somebody allows the microphone
 RETURN_LIMIT_S = 15.0  # for a caller whose stream broke: Twilio asks what comes next at once, or not at all
 END_LIMIT_S = 5.0
 RECALL_LIMIT_S = 0.5  # for clips from the store, before a call begins
@@ -207,7 +210,8 @@ class Calls:
         return self._begin(record, loaded, past)
 
     def _begin(self, record: CallRecord, loaded: LoadedFlow, begins: CallOpened | Past) -> CallSession:
-        flow, access, past = loaded.flow, self._access, begins if isinstance(begins, Past) else None
+        flow, access = loaded.flow, self._access_of(record.call_sid)
+        past, over_the_web = begins if isinstance(begins, Past) else None, is_session_id(record.call_sid)
         opened = past.opened if past is not None else begins
         variables = opened.variables if isinstance(opened, CallOpened) else {}
         if flow.limits.cost_usd is not None and access.cost_of is None:
@@ -220,7 +224,7 @@ class Calls:
             clips=self._clips,
             model=access.model,
             past=past,
-            passes_on=bool(flow.fallback),
+            passes_on=bool(flow.fallback) and not over_the_web,
             cost_of=access.cost_of,
         )
         session = CallSession(
@@ -238,7 +242,7 @@ class Calls:
             stored=partial(self._stored, record, loaded),
             recording=self._recordings.of_call(record.call_sid, flow, past) if self._recordings is not None else None,
             secrets=CallSecrets(record.call_sid, self._store, self._seal, attempt=record.attempt),
-            claim_limit_s=CLAIM_LIMIT_S,
+            claim_limit_s=TICKET_LIMIT_S if over_the_web else CLAIM_LIMIT_S,
             send=self._send,
         )
         if (before := self._sessions.get(record.call_sid)) is not None:
@@ -250,8 +254,13 @@ class Calls:
             self._keep(session.handlers.run(), "handlers", record.call_sid, "the handlers of a call broke")
         return session
 
+    def _access_of(self, call_sid: str) -> ModelAccess:
+        """How a call reaches the model: over the web it speaks what the client does."""
+        web = is_session_id(call_sid)
+        return replace(self._access, audio_format=WebLeg.audio_format) if web else self._access
+
     def _connector(self, call_sid: str, loaded: LoadedFlow) -> Callable[[], Coroutine[object, object, ModelLeg]]:
-        flow, access, gate = loaded.flow, self._access, self._access.gate
+        flow, access, gate = loaded.flow, self._access_of(call_sid), self._access.gate
         config = SessionConfig(
             model=access.model,
             voice=flow.voice,
@@ -303,7 +312,7 @@ class Calls:
     async def _live(self, session: CallSession, record: CallRecord, loaded: LoadedFlow) -> None:
         taken = False
         try:
-            await self._recall_clips(loaded)
+            await self._recall_clips(loaded, self._access_of(record.call_sid).audio_format)
             await session.run()
         except* CallTakenError:
             taken = True
@@ -318,7 +327,7 @@ class Calls:
             try:
                 if taken:
                     log.info("the call is in other hands", extra=named("call_in_other_hands", record.call_sid))
-                elif session.let_go:
+                elif session.let_go and not _ends_here(session):
                     self._forget(session)
                     reason = session.core.reason or "connection_lost"
                     if reason == "transferred":  # nobody has had anybody rung for them: they have gone
@@ -326,7 +335,11 @@ class Calls:
                     await self._await_return(record, reason, loaded.flow, session.unwritten, session.unkept)
                 else:
                     await self._reporter.report(
-                        record, flow=loaded.flow, unwritten=session.unwritten, unkept=session.unkept
+                        record,
+                        reason=session.core.reason or "error",
+                        flow=loaded.flow,
+                        unwritten=session.unwritten,
+                        unkept=session.unkept,
                     )
             finally:
                 self._forget(session)
@@ -338,6 +351,7 @@ class Calls:
             self._keep(telling, "tell", record.call_sid, "receivers could not be told of a call")
 
     def _forget(self, session: CallSession) -> None:
+        session.forgotten.set()
         if self._sessions.get(session.call_sid) is session:
             del self._sessions[session.call_sid]
 
@@ -397,9 +411,9 @@ class Calls:
 
     # ---- exact statements -------------------------------------------------------------------------------------------
 
-    async def _recall_clips(self, loaded: LoadedFlow) -> None:
+    async def _recall_clips(self, loaded: LoadedFlow, audio_format: AudioFormat) -> None:
         """Have what must be said at once from the store, if any instance had it rendered before."""
-        keys = clip_keys(loaded.flow, model=self._access.model, audio_format=self._access.audio_format)
+        keys = clip_keys(loaded.flow, model=self._access.model, audio_format=audio_format)
         with suppress(TimeoutError, StoreError):
             async with asyncio.timeout(RECALL_LIMIT_S):
                 for key in keys:
@@ -444,6 +458,11 @@ class Calls:
             self._will_not_return(call_sid)
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=END_LIMIT_S)
+
+
+def _ends_here(session: CallSession) -> bool:
+    """Whether a call that was let go is over: no phone line takes a client to a human being, so nothing comes of it."""
+    return session.core.reason == "transferred" and is_session_id(session.call_sid)
 
 
 def opened_by(record: CallRecord, loaded: LoadedFlow, variables: Mapping[str, str]) -> CallOpened:

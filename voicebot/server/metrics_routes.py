@@ -16,7 +16,7 @@ from aiohttp import web
 from voicebot.observe.registry import CONTENT_TYPE
 from voicebot.store.contract import Store
 
-from .api_token import ApiToken
+from .api.tokens import ApiTokens
 from .lifecycle import Calls
 from .observing import Observing
 from .siblings import Siblings
@@ -35,7 +35,7 @@ class MetricsRoutes:
         wall: Callable[[], datetime],
         *,
         siblings: Siblings | None,
-        token: ApiToken,
+        token: ApiTokens,
     ) -> None:
         self._observing, self._calls, self._store, self._wall = observing, calls, store, wall
         self._siblings, self._token = siblings, token

@@ -6,10 +6,10 @@ import json
 import logging
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from voicebot.errors import FlowError, OutboundRefusedError, StoreError, UnknownFlowError
 from voicebot.log_events import named
@@ -17,7 +17,9 @@ from voicebot.observe.context import work_for
 from voicebot.store.contract import Store
 from voicebot.telephony import twiml
 
-from .api_token import ApiToken
+from .api.endpoint import answer, read_body
+from .api.models import OrderShown
+from .api.problems import Wrong, problem, unavailable
 from .orders import Order, order_id_of
 from .outbound import ANSWERED_PATH, DETECTED_PATH, PROGRESS_PATH, Outbound, Wanted, answerer_of
 from .twilio_routes import TwilioRoutes
@@ -44,26 +46,30 @@ class CallBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    to: str
-    flow: str
+    to: str = Field(description="The number to call (E.164).")
+    flow: str = Field(description="The flow that the call follows.")
     variables: dict[
         Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")],
         Annotated[str, StringConstraints(max_length=500, pattern=r"^[^\x00-\x1f\x7f]*$")],
-    ] = Field(default_factory=dict, max_length=MOST_VARIABLES)
-    from_: Annotated[str, StringConstraints(pattern=r"^\+[1-9][0-9]{6,14}$")] | None = Field(None, alias="from")
+    ] = Field(
+        default_factory=dict,
+        max_length=MOST_VARIABLES,
+        description=f"At most {MOST_VARIABLES}: names of a-z, 0-9 and _, values of at most 500 characters in one line.",
+    )
+    from_: Annotated[str, StringConstraints(pattern=r"^\+[1-9][0-9]{6,14}$")] | None = Field(
+        None, alias="from", description="The number that calls (E.164); default: the flow's first."
+    )
 
 
 class OutboundRoutes:
     """The handlers of `POST /calls` and what comes of it."""
 
-    def __init__(self, *, outbound: Outbound, twilio: TwilioRoutes, store: Store, token: ApiToken) -> None:
-        self._outbound, self._twilio, self._store, self._token = outbound, twilio, store, token
+    def __init__(self, *, outbound: Outbound, twilio: TwilioRoutes, store: Store) -> None:
+        self._outbound, self._twilio, self._store = outbound, twilio, store
 
     def routes(self) -> list[web.RouteDef]:
-        """One line per route."""
+        """One line per route of the phone line's; `place` and `show` are the API's."""
         return [
-            web.post("/calls", self.place),
-            web.get("/calls/placed/{order_id}", self.show),
             web.post(ANSWERED_PATH, self.answered),
             web.post(PROGRESS_PATH, self.progressed),
             web.post(DETECTED_PATH, self.detected),
@@ -71,19 +77,14 @@ class OutboundRoutes:
 
     # ---- for whoever holds the token --------------------------------------------------------------------------------
 
-    async def place(self, request: web.Request) -> web.Response:
+    async def place(self, request: web.Request) -> web.StreamResponse:
         """Have a number called. An `Idempotency-Key` header gives the same call again, however often it is sent."""
-        self._token.check(request)
         key = request.headers.get("Idempotency-Key")
         if key is not None and not 1 <= len(key) <= LONGEST_KEY:
-            raise web.HTTPBadRequest(text=f"an Idempotency-Key has 1 to {LONGEST_KEY} characters")
-        try:
-            text = await request.text()
-            body = CallBody.model_validate_json(text)
-        except (ValidationError, UnicodeDecodeError) as exc:
-            problems = exc.errors() if isinstance(exc, ValidationError) else [{"loc": (), "msg": "no UTF-8"}]
-            told = "; ".join(f"{'.'.join(map(str, one['loc'])) or 'body'}: {one['msg']}" for one in problems[:5])
-            raise web.HTTPBadRequest(text=told) from exc
+            mend = f"write 1 to {LONGEST_KEY} characters"
+            wrong = Wrong(where="header.Idempotency-Key", problem="has a wrong length", mend=mend)
+            raise problem(422, "invalid", "the Idempotency-Key cannot be used", errors=[wrong])
+        body = await read_body(request, CallBody)
         asked = json.dumps([body.to, body.flow, body.variables, body.from_], sort_keys=True)
         wanted = Wanted(order_id_of(key), body.to, body.flow, body.variables, body.from_, order_id_of(asked))
         try:
@@ -91,42 +92,40 @@ class OutboundRoutes:
         except OutboundRefusedError as exc:
             status = _STATUS.get(exc.reason, 403)
             again = {"Retry-After": "60"} if status in (429, 503) else None
-            return web.json_response({"refused": exc.reason, "problem": exc.problem}, status=status, headers=again)
+            raise problem(status, exc.reason, exc.problem, headers=again) from exc
         except UnknownFlowError as exc:
-            return web.json_response({"refused": "flow", "problem": str(exc)}, status=404)
+            raise problem(404, "flow", f"there is no such flow; there are: {', '.join(exc.known) or 'none'}") from exc
         except StoreError as exc:
             log.error("a call is not ordered: %s", exc, extra=named("store_order_not_written"))
-            raise web.HTTPServiceUnavailable(text="the store does not answer; try again") from exc
-        failed = order.state == "ended" and order.ended_reason == "failed" and order.call_sid == order.order_id
-        return web.json_response(await self._shown(order), status=502 if failed else 201)
+            raise unavailable() from exc
+        shown = await self._shown(order)
+        if order.state == "ended" and order.ended_reason == "failed" and order.call_sid == order.order_id:
+            raise problem(502, "failed", f"the phone line would not place the call; it is reported as {shown.id}")
+        return answer(shown, 201)
 
-    async def show(self, request: web.Request) -> web.Response:
+    async def show(self, request: web.Request) -> web.StreamResponse:
         """What has come of a call that was placed."""
-        self._token.check(request)
         order_id = request.match_info["order_id"]
-        try:
-            order = await self._outbound.find(order_id) if _ORDER_ID.fullmatch(order_id) else None
-            if order is None:
-                raise web.HTTPNotFound(text="no such call was placed, or it ended more than a day ago")
-            return web.json_response(await self._shown(order))
-        except StoreError as exc:
-            raise web.HTTPServiceUnavailable(text="the store does not answer; try again") from exc
+        order = await self._outbound.find(order_id) if _ORDER_ID.fullmatch(order_id) else None
+        if order is None:
+            raise problem(404, "not_found", "no such call was placed, or it ended more than a day ago")
+        return answer(await self._shown(order))
 
-    async def _shown(self, order: Order) -> dict[str, Any]:
-        """An order in JSON form; `ended_reason` and `outcome` come from the report, as soon as it is there."""
+    async def _shown(self, order: Order) -> OrderShown:
+        """An order; `ended_reason` and `outcome` come from the report, as soon as it is there."""
         report = await self._store.report(order.call_sid) if order.call_sid is not None else None
         told = json.loads(report)["data"] if report is not None else {}
         over = order.state == "ended" and (order.ended_reason is not None or bool(told))
-        return {
-            "id": order.order_id,
-            "state": order.state if order.state != "ended" or over else "answered",
-            "tries": order.tries,
-            "call_sid": order.call_sid,
-            "next_try_at": order.due.isoformat() if order.due is not None else None,
-            "ended_reason": told.get("ended_reason", order.ended_reason),
-            "outcome": told.get("outcome"),
-            "answered_by": told.get("answered_by", order.answered_by),
-        }
+        return OrderShown(
+            id=order.order_id,
+            state=order.state if order.state != "ended" or over else "answered",
+            tries=order.tries,
+            call_sid=order.call_sid,
+            next_try_at=order.due,
+            ended_reason=told.get("ended_reason", order.ended_reason),
+            outcome=told.get("outcome"),
+            answered_by=told.get("answered_by", order.answered_by),
+        )
 
     # ---- for Twilio -------------------------------------------------------------------------------------------------
 

@@ -107,8 +107,8 @@ async def _place(session: aiohttp.ClientSession, body: Mapping[str, object]) -> 
     status, answered = await _ask_persistently(session, body)
     if isinstance(answered, dict) and "id" in answered:
         return answered
-    if isinstance(answered, dict) and "refused" in answered:
-        raise OutboundRefusedError(str(answered["refused"]), str(answered.get("problem")))
+    if isinstance(answered, dict) and "code" in answered and status not in (400, 401, 502):
+        raise OutboundRefusedError(str(answered["code"]), str(answered.get("detail")))
     raise VoicebotError(f"the server answered {status}: {str(answered)[:300]}")
 
 
@@ -131,7 +131,7 @@ async def _ask(
     """
     try:
         async with asyncio.timeout(limit_s), session.request(method, path, json=body) as answer:
-            json_came = answer.content_type == "application/json"
+            json_came = answer.content_type in ("application/json", "application/problem+json")
             return answer.status, await answer.json() if json_came else await answer.text()
     except TimeoutError as exc:
         raise _NoAnswerError(f"the server has not answered within {limit_s:g} s") from exc

@@ -176,7 +176,17 @@ async def recorded_parts(address: str, call_sid: str) -> list[Part]:
     """
     async with _opened(address) as store:
         await _recorded(store, call_sid)
-        entries = [(one.at_ms, read_entry(one.kind, one.body)) for one in await store.journal(call_sid)]
+        return await parts_of(store, call_sid)
+
+
+async def parts_of(store: Store, call_sid: str) -> list[Part]:
+    """The same, of an open store.
+
+    Raises:
+        JournalError: the call's journal is damaged.
+        RecordingError: there is no sound of it.
+    """
+    entries = [(one.at_ms, read_entry(one.kind, one.body)) for one in await store.journal(call_sid)]
     parts: dict[str, Part] = {}
     for at_ms, entry in entries:
         if isinstance(entry, RecordingStarted):

@@ -20,6 +20,7 @@ from voicebot.errors import JournalError, StoreError, TwilioError
 from voicebot.log_events import named
 from voicebot.store.contract import CallRecord, Store
 from voicebot.telephony.rest import TwilioRest
+from voicebot.web.session_ids import is_session_id
 
 from .lifecycle import CLAIM_LIMIT_S, MOST_ATTEMPTS, RETURN_LIMIT_S, Calls
 from .liveness import BEAT_S, RECOVERY_S, Observer
@@ -187,9 +188,9 @@ class Watch:
     async def _asked_back(self, record: CallRecord) -> bool:
         """Have Twilio send the call to us; False if it is over, or has gone on meanwhile.
 
-        Where that cannot be asked, it may come by itself.
+        Where that cannot be asked, it may come by itself, as clients over the web do.
         """
-        if self._rest is None:
+        if self._rest is None or is_session_id(record.call_sid):
             return True
         for delay_s in (*ASK_AGAIN_S, None):
             standing = await self._store.call(record.call_sid)

@@ -25,6 +25,8 @@ from datetime import datetime
 from typing import Literal, Protocol
 from urllib.parse import urlsplit
 
+from .digest import Digest
+
 Direction = Literal["inbound", "outbound"]
 
 DeliveryState = Literal[
@@ -70,6 +72,32 @@ class CallRecord:
     token_issued_at: int
     claimed: bool = False
     ended: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CallFilter:
+    """Which calls are looked for: those of which all holds that is given.
+
+    `number` is of the caller or the called (E.164). `since` is the first start that counts, `until` the first that does
+    not any more. `outcome` and `ended_reason` are of ended calls alone.
+    """
+
+    ended: bool | None = None
+    flow: str | None = None
+    number: str | None = None
+    direction: Direction | None = None
+    outcome: str | None = None
+    ended_reason: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FoundCall:
+    """A call and its digest, which is None until it is over."""
+
+    record: CallRecord
+    digest: Digest | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +230,15 @@ class Store(Outbox, Protocol):
         """
         ...
 
+    async def find_calls(
+        self, wanted: CallFilter, limit: int, before: tuple[datetime, str] | None = None
+    ) -> list[FoundCall]:
+        """Latest calls first; with `before`, a start and a `call_sid`, those that stand after that place.
+
+        The place need not be a call's any more. No journal and no report is read, however many calls there are.
+        """
+        ...
+
     async def claim_stream(self, call_sid: str, attempt: int, owner: str) -> CallRecord | None:
         """A stream came to `owner` with the token of `attempt`: the call as it stands now, for exactly one caller.
 
@@ -239,6 +276,16 @@ class Store(Outbox, Protocol):
 
         Should it beat again, it is known again.
         """
+        ...
+
+    # ---- letters --------------------------------------------------------------------------------------------------
+
+    async def post_letter(self, owner: str, letter: str) -> None:
+        """Leave a letter for an instance. One that nobody takes is forgotten, after ten minutes at the earliest."""
+        ...
+
+    async def take_letters(self, owner: str) -> list[str]:
+        """What was left for this instance, in order, and is from now on its own; now and then one comes twice."""
         ...
 
     # ---- journals -------------------------------------------------------------------------------------------------
@@ -313,6 +360,10 @@ class Store(Outbox, Protocol):
 
     async def report(self, call_sid: str) -> str | None: ...
 
+    async def reports(self, call_sids: Sequence[str]) -> dict[str, str]:
+        """Those of these calls that have one."""
+        ...
+
     # ---- deliveries -----------------------------------------------------------------------------------------------
 
     async def enqueue(self, call_sid: str, deliveries: Sequence[NewDelivery], now: datetime) -> None:
@@ -320,9 +371,17 @@ class Store(Outbox, Protocol):
         ...
 
     async def deliveries(
-        self, limit: int, state: DeliveryState | None = None, *, call_sid: str | None = None
+        self,
+        limit: int,
+        state: DeliveryState | None = None,
+        *,
+        call_sid: str | None = None,
+        before: tuple[datetime, str] | None = None,
     ) -> list[Delivery]:
-        """Latest first."""
+        """Latest first, those of one moment by their ids; with `before`, a `created` and a `webhook_id`, those after.
+
+        The place need not be a delivery's any more.
+        """
         ...
 
     async def delivery(self, webhook_id: str) -> Delivery | None: ...

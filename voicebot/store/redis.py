@@ -16,7 +16,17 @@ from typing import Self, TypeVar
 from voicebot.errors import CallTakenError, StoreError
 from voicebot.log_events import named
 
-from .contract import Backlog, CallRecord, Delivery, DeliveryState, NewDelivery, StoredEntry
+from .contract import (
+    Backlog,
+    CallFilter,
+    CallRecord,
+    Delivery,
+    DeliveryState,
+    FoundCall,
+    NewDelivery,
+    StoredEntry,
+)
+from .digest import digest_of, write_digest
 from .redis_address import RedisAddress
 from .redis_errors import RedisAwayError
 from .redis_link import ANSWER_S, LinkPool, RedisLink
@@ -33,7 +43,9 @@ from .redis_values import (
     delivery,
     delivery_arguments,
     entry_arguments,
+    filter_arguments,
     flat,
+    found_calls,
     items,
     number,
     record_fields,
@@ -58,6 +70,7 @@ CLIP_S = 30 * 24 * 3600  # since it was last asked for
 # How much one operation does, for the server does nothing else meanwhile: a few milliseconds.
 ERASED_AT_ONCE = 20  # calls
 HELD_AT_ONCE = 100  # deliveries
+LOOKED_AT_ONCE = 1000  # calls, of which some are looked for
 
 
 class RedisStore:
@@ -118,6 +131,18 @@ class RedisStore:
         chosen = "" if ended is None else str(int(ended))
         return call_records(await self._read(operation("calls", limit, before or "", caller or "", chosen)))
 
+    async def find_calls(
+        self, wanted: CallFilter, limit: int, before: tuple[datetime, str] | None = None
+    ) -> list[FoundCall]:
+        found: list[FoundCall] = []
+        place: tuple[str, str] | None = ("", "") if before is None else (str(to_us(before[0])), before[1])
+        while place is not None and len(found) < limit:
+            arguments = (limit - len(found), LOOKED_AT_ONCE, *place, *filter_arguments(wanted))
+            started, call_sid, some = items(await self._read(operation("find_calls", *arguments)))
+            found += found_calls(some)
+            place = None if started is None else (text(started), text(call_sid))
+        return found
+
     async def claim_stream(self, call_sid: str, attempt: int, owner: str) -> CallRecord | None:
         claim = operation("claim_stream", call_sid, attempt, owner, _request())
         return call_record(await self._write(claim, call_sid))
@@ -137,6 +162,16 @@ class RedisStore:
 
     async def retire(self, owner: str) -> None:
         await self._write(operation("retire", owner))
+
+    # ---- letters --------------------------------------------------------------------------------------------------
+
+    async def post_letter(self, owner: str, letter: str) -> None:
+        await self._write(operation("post_letter", owner, letter))
+
+    async def take_letters(self, owner: str) -> list[str]:
+        if not await self._read(("EXISTS", key_of("letters", owner))):
+            return []
+        return texts(await self._write(operation("take_letters", owner)))
 
     # ---- journals -------------------------------------------------------------------------------------------------
 
@@ -189,7 +224,10 @@ class RedisStore:
         ended: datetime,
         last_entries: Sequence[StoredEntry] = (),
     ) -> bool:
-        arguments: list[Argument] = [call_sid, attempt, _request(), to_us(ended), sound(report), len(last_entries)]
+        digest = digest_of(report)
+        digested = (sound(write_digest(digest)), digest.outcome or "", digest.ended_reason or "")
+        arguments: list[Argument] = [call_sid, attempt, _request(), to_us(ended), sound(report), *digested]
+        arguments.append(len(last_entries))
         arguments += flat(map(entry_arguments, last_entries))
         arguments += flat(map(delivery_arguments, deliveries))
         reply = await self._write_safely(operation("finish", *arguments), call_sid)
@@ -207,6 +245,12 @@ class RedisStore:
     async def report(self, call_sid: str) -> str | None:
         reply = await self._read(("GET", key_of("report", call_sid)))
         return None if reply is None else text(reply)
+
+    async def reports(self, call_sids: Sequence[str]) -> dict[str, str]:
+        if not call_sids:
+            return {}
+        replies = items(await self._read(("MGET", *(key_of("report", one) for one in call_sids))))
+        return {one: text(reply) for one, reply in zip(call_sids, replies, strict=True) if reply is not None}
 
     # ---- deliveries -----------------------------------------------------------------------------------------------
 
@@ -253,9 +297,15 @@ class RedisStore:
             passed += found - held
 
     async def deliveries(
-        self, limit: int, state: DeliveryState | None = None, *, call_sid: str | None = None
+        self,
+        limit: int,
+        state: DeliveryState | None = None,
+        *,
+        call_sid: str | None = None,
+        before: tuple[datetime, str] | None = None,
     ) -> list[Delivery]:
-        return deliveries(await self._read(operation("deliveries", limit, state or "", call_sid or "")))
+        place = ("", "") if before is None else (to_us(before[0]), before[1])
+        return deliveries(await self._read(operation("deliveries", limit, state or "", call_sid or "", *place)))
 
     async def delivery(self, webhook_id: str) -> Delivery | None:
         return delivery(await self._read(operation("delivery", webhook_id)))

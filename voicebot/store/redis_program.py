@@ -15,7 +15,15 @@ Argument = str | bytes | int
 Command = tuple[Argument, ...]
 
 PREFIX = "voicebot:"
-_PARTS = ("keys", "outbox", "calls", "journal", "notes", "erasure")  # in this order: each knows those before it
+_PARTS = (
+    "keys",
+    "outbox",
+    "calls",
+    "journal",
+    "notes",
+    "letters",
+    "erasure",
+)  # in this order: each knows those before it
 _DEFINITION = re.compile(r"^(?:local function |local |function )([\w.]+)", re.MULTILINE)
 _COMMENT = re.compile(r"^--.*\n", re.MULTILINE)
 _OPERATION = "program."

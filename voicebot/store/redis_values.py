@@ -6,7 +6,19 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import cast
 
-from .contract import Backlog, CallRecord, Delivery, DeliveryState, Direction, NewDelivery, StoredEntry, host_of
+from .contract import (
+    Backlog,
+    CallFilter,
+    CallRecord,
+    Delivery,
+    DeliveryState,
+    Direction,
+    FoundCall,
+    NewDelivery,
+    StoredEntry,
+    host_of,
+)
+from .digest import read_digest
 from .redis_program import Argument, encoded
 from .values import from_us, sound, split_names, to_us
 
@@ -88,6 +100,21 @@ def call_record(reply: Reply) -> CallRecord | None:
 
 def call_records(reply: Reply) -> list[CallRecord]:
     return [record for item in items(reply) if (record := call_record(item)) is not None]
+
+
+def filter_arguments(wanted: CallFilter) -> list[Argument]:
+    """As `program.find_calls` takes them."""
+    times = ("" if moment is None else to_us(moment) for moment in (wanted.since, wanted.until))
+    ended = "" if wanted.ended is None else str(int(wanted.ended))
+    chosen = (wanted.flow, wanted.direction, wanted.outcome, wanted.ended_reason)
+    return [wanted.number or "", ended, *times, *(one or "" for one in chosen)]
+
+
+def found_calls(reply: Reply) -> list[FoundCall]:
+    """Of records, each with its digest after it."""
+    flat = items(reply)
+    pairs = [(call_record(one), _text_or_none(digest)) for one, digest in zip(flat[::2], flat[1::2], strict=True)]
+    return [FoundCall(record, read_digest(digest)) for record, digest in pairs if record is not None]
 
 
 # ---- journals -----------------------------------------------------------------------------------------------------

@@ -16,8 +16,17 @@ from typing import Self, TypeVar
 from voicebot.errors import StoreError
 from voicebot.log_events import named
 
-from . import sqlite_calls, sqlite_clips, sqlite_erasure, sqlite_notes, sqlite_outbox, sqlite_secrets
-from .contract import Backlog, CallRecord, Delivery, DeliveryState, NewDelivery, StoredEntry
+from . import sqlite_calls, sqlite_clips, sqlite_erasure, sqlite_letters, sqlite_notes, sqlite_outbox, sqlite_secrets
+from .contract import (
+    Backlog,
+    CallFilter,
+    CallRecord,
+    Delivery,
+    DeliveryState,
+    FoundCall,
+    NewDelivery,
+    StoredEntry,
+)
 from .sqlite_file import connect, create, empty_log, store_error
 from .sqlite_watch import JournalWatch
 from .sqlite_writer import GroupedWriter
@@ -78,6 +87,11 @@ class SqliteStore:
         work = partial(sqlite_calls.list_calls, limit=limit, before=before, caller=caller, ended=ended)
         return await self._read(work)
 
+    async def find_calls(
+        self, wanted: CallFilter, limit: int, before: tuple[datetime, str] | None = None
+    ) -> list[FoundCall]:
+        return await self._read(partial(sqlite_calls.find_calls, wanted=wanted, limit=limit, before=before))
+
     async def claim_stream(self, call_sid: str, attempt: int, owner: str) -> CallRecord | None:
         work = partial(sqlite_calls.claim_stream, call_sid=call_sid, attempt=attempt, owner=owner)
         return await self._write(work)
@@ -99,6 +113,16 @@ class SqliteStore:
 
     async def retire(self, owner: str) -> None:
         await self._write(partial(sqlite_calls.retire, owner=owner))
+
+    # ---- letters --------------------------------------------------------------------------------------------------
+
+    async def post_letter(self, owner: str, letter: str) -> None:
+        await self._write(partial(sqlite_letters.post, owner=owner, letter=letter))
+
+    async def take_letters(self, owner: str) -> list[str]:
+        if not await self._read(partial(sqlite_letters.waiting, owner=owner)):
+            return []
+        return await self._write(partial(sqlite_letters.take, owner=owner))
 
     # ---- journals -------------------------------------------------------------------------------------------------
 
@@ -156,6 +180,9 @@ class SqliteStore:
     async def report(self, call_sid: str) -> str | None:
         return await self._read(partial(sqlite_calls.find_report, call_sid=call_sid))
 
+    async def reports(self, call_sids: Sequence[str]) -> dict[str, str]:
+        return await self._read(partial(sqlite_calls.find_reports, call_sids=tuple(call_sids)))
+
     # ---- deliveries -----------------------------------------------------------------------------------------------
 
     async def enqueue(self, call_sid: str, deliveries: Sequence[NewDelivery], now: datetime) -> None:
@@ -203,9 +230,14 @@ class SqliteStore:
         await self._write(work)
 
     async def deliveries(
-        self, limit: int, state: DeliveryState | None = None, *, call_sid: str | None = None
+        self,
+        limit: int,
+        state: DeliveryState | None = None,
+        *,
+        call_sid: str | None = None,
+        before: tuple[datetime, str] | None = None,
     ) -> list[Delivery]:
-        work = partial(sqlite_outbox.list_deliveries, limit=limit, state=state, call_sid=call_sid)
+        work = partial(sqlite_outbox.list_deliveries, limit=limit, state=state, call_sid=call_sid, before=before)
         return await self._read(work)
 
     async def delivery(self, webhook_id: str) -> Delivery | None:

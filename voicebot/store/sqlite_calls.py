@@ -11,7 +11,8 @@ from typing import Any
 from voicebot.errors import CallTakenError, StoreError
 from voicebot.log_events import named
 
-from .contract import CallRecord, NewDelivery, StoredEntry
+from .contract import CallFilter, CallRecord, FoundCall, NewDelivery, StoredEntry
+from .digest import digest_of, read_digest, write_digest
 from .sqlite_outbox import enqueue
 from .sqlite_secrets import empty_vaults
 from .values import from_us, from_us_or_none, sound, to_us, to_us_or_none
@@ -84,6 +85,41 @@ def list_calls(
     return [_call_record(row) for row in rows]
 
 
+def find_calls(
+    connection: sqlite3.Connection, wanted: CallFilter, limit: int, before: tuple[datetime, str] | None
+) -> list[FoundCall]:
+    conditions, values = ["TRUE"], list[object]()
+
+    def only(condition: str, *given: object) -> None:
+        conditions.append(condition)
+        values.extend(given)
+
+    if before is not None:
+        only("(started_us, call_sid) < (?, ?)", to_us(before[0]), before[1])
+    if wanted.since is not None:
+        only("started_us >= ?", to_us(wanted.since))
+    if wanted.until is not None:
+        only("started_us < ?", to_us(wanted.until))
+    if wanted.number is not None:
+        only("(caller = ? OR called = ?)", wanted.number, wanted.number)
+    if wanted.ended is not None:
+        only(f"ended_us IS {'NOT ' if wanted.ended else ''}NULL")
+    for column, value in (
+        ("flow_name", wanted.flow),
+        ("direction", wanted.direction),
+        ("outcome", wanted.outcome),
+        ("ended_reason", wanted.ended_reason),
+    ):
+        if value is not None:
+            only(f"{column} = ?", value)
+    rows = connection.execute(
+        f"""SELECT {_CALL}, digest FROM calls WHERE {" AND ".join(conditions)}
+            ORDER BY started_us DESC, call_sid DESC LIMIT ?""",
+        (*values, limit),
+    )
+    return [FoundCall(_call_record(row[:-1]), read_digest(row[-1])) for row in rows]
+
+
 def claim_stream(connection: sqlite3.Connection, call_sid: str, attempt: int, owner: str) -> CallRecord | None:
     row = connection.execute(
         f"""UPDATE calls SET claimed = 1, attempt = attempt + (owner <> ?), owner = ?
@@ -123,6 +159,7 @@ def list_takers(connection: sqlite3.Connection) -> frozenset[str]:
 
 
 def retire(connection: sqlite3.Connection, owner: str) -> None:
+    connection.execute("DELETE FROM letters WHERE owner = ?", (owner,))
     connection.execute("DELETE FROM instances WHERE owner = ?", (owner,))
 
 
@@ -222,7 +259,11 @@ def finish(
         raise CallTakenError(call_sid)
     insert_entries(connection, last_rows)
     connection.execute("INSERT INTO reports VALUES (?, ?, ?)", (call_sid, sound(report), to_us(ended)))
-    connection.execute("UPDATE calls SET ended_us = ? WHERE call_sid = ?", (to_us(ended), call_sid))
+    digest = digest_of(report)
+    connection.execute(
+        "UPDATE calls SET ended_us = ?, digest = ?, outcome = ?, ended_reason = ? WHERE call_sid = ?",
+        (to_us(ended), sound(write_digest(digest)), digest.outcome, digest.ended_reason, call_sid),
+    )
     enqueue(connection, call_sid, deliveries, ended)
     empty_vaults(connection)
     return True
@@ -231,6 +272,11 @@ def finish(
 def find_report(connection: sqlite3.Connection, call_sid: str) -> str | None:
     row = connection.execute("SELECT body FROM reports WHERE call_sid = ?", (call_sid,)).fetchone()
     return row[0] if row else None
+
+
+def find_reports(connection: sqlite3.Connection, call_sids: Sequence[str]) -> dict[str, str]:
+    marks = ", ".join("?" * len(call_sids))
+    return dict(connection.execute(f"SELECT call_sid, body FROM reports WHERE call_sid IN ({marks})", call_sids))
 
 
 def _hands(row: JournalRow) -> tuple[str, int]:

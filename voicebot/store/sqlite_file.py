@@ -12,6 +12,8 @@ from pathlib import Path
 from voicebot.errors import StoreError
 from voicebot.log_events import named
 
+from .digest import digest_of, write_digest
+
 log = logging.getLogger(__name__)
 
 EMPTY_LOG_S = 0.1  # nobody can write meanwhile
@@ -66,6 +68,20 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             call_sid TEXT NOT NULL, name TEXT NOT NULL, sealed BLOB NOT NULL,
             PRIMARY KEY (call_sid, name)) WITHOUT ROWID""",
         "ALTER TABLE outbox ADD COLUMN secrets TEXT NOT NULL DEFAULT ''",
+    ),
+    (
+        "ALTER TABLE calls ADD COLUMN digest TEXT",
+        "ALTER TABLE calls ADD COLUMN outcome TEXT",
+        "ALTER TABLE calls ADD COLUMN ended_reason TEXT",
+        """UPDATE calls SET digest = (SELECT voicebot_digest(body) FROM reports WHERE call_sid = calls.call_sid)
+           WHERE ended_us IS NOT NULL""",
+        """UPDATE calls SET outcome = json_extract(digest, '$.outcome'),
+           ended_reason = json_extract(digest, '$.ended_reason') WHERE digest IS NOT NULL""",
+        "CREATE INDEX calls_by_flow ON calls (flow_name, started_us, call_sid)",
+        "CREATE INDEX calls_by_outcome ON calls (outcome, started_us, call_sid) WHERE outcome IS NOT NULL",
+        """CREATE TABLE letters (
+            number INTEGER PRIMARY KEY, owner TEXT NOT NULL, body TEXT NOT NULL, posted_s INTEGER NOT NULL)""",
+        "CREATE INDEX letters_by_owner ON letters (owner, number)",
     ),
 )
 
@@ -142,9 +158,18 @@ def _connect(path: Path, busy_timeout_s: float) -> sqlite3.Connection:
     except UnicodeDecodeError as exc:  # of the message, which quotes what stands in the file
         connection.close()
         raise sqlite3.DatabaseError("the file is no database, or damaged") from exc
+    connection.create_function("voicebot_digest", 1, _digest, deterministic=True)  # for a migration
     connection.execute("PRAGMA cache_size = -512")  # KiB: a process does not grow with its file, which the kernel keeps
     connection.execute("PRAGMA secure_delete = ON")  # what is erased is overwritten, not only forgotten
     return connection
+
+
+def _digest(report: str) -> str | None:
+    """Of a report from before there were digests; of one that is none, nothing."""
+    try:
+        return write_digest(digest_of(report))
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None
 
 
 def _create_private(path: Path) -> None:

@@ -99,12 +99,20 @@ def note_failed(
 
 
 def list_deliveries(
-    connection: sqlite3.Connection, limit: int, state: DeliveryState | None, call_sid: str | None
+    connection: sqlite3.Connection,
+    limit: int,
+    state: DeliveryState | None,
+    call_sid: str | None,
+    before: tuple[datetime, str] | None,
 ) -> list[Delivery]:
     wanted = {column: value for column, value in (("state", state), ("call_sid", call_sid)) if value is not None}
-    conditions = " AND ".join(["TRUE", *(f"{column} = ?" for column in wanted)])
-    query = f"SELECT {_DELIVERY} FROM outbox WHERE {conditions} ORDER BY created_us DESC, webhook_id LIMIT ?"
-    return [_delivery(row) for row in connection.execute(query, (*wanted.values(), limit))]
+    conditions, values = [f"{column} = ?" for column in wanted], list[object](wanted.values())
+    if before is not None:
+        conditions.append("(created_us < ? OR (created_us = ? AND webhook_id > ?))")
+        values += [to_us(before[0]), to_us(before[0]), before[1]]
+    query = f"""SELECT {_DELIVERY} FROM outbox WHERE {" AND ".join(["TRUE", *conditions])}
+        ORDER BY created_us DESC, webhook_id LIMIT ?"""
+    return [_delivery(row) for row in connection.execute(query, (*values, limit))]
 
 
 def find_delivery(connection: sqlite3.Connection, webhook_id: str) -> Delivery | None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
@@ -15,6 +17,7 @@ from websockets.datastructures import Headers
 from websockets.http11 import Request
 from websockets.protocol import Protocol, Side
 from websockets.server import ServerProtocol
+from websockets.typing import Subprotocol
 
 from voicebot.websocket import WebSocket
 
@@ -57,22 +60,45 @@ class Upgraded(web.StreamResponse):
         """Send nothing."""
 
 
+_Socket = TypeVar("_Socket", bound=MediaSocket)
+
+
 def upgrade(request: web.Request, *, max_message_bytes: int) -> MediaSocket:
-    """Answer a handshake, without extensions or subprotocols. The handler returns `Upgraded` once the socket is closed.
+    """`upgrade_to` a Media Streams socket."""
+    return upgrade_to(MediaSocket, request, max_message_bytes=max_message_bytes)
+
+
+def upgrade_to(kind: type[_Socket], request: web.Request, *, max_message_bytes: int, subprotocol: str = "") -> _Socket:
+    """Answer a handshake, without extensions. The handler returns `Upgraded` once the socket is closed.
+
+    Args:
+        kind: of socket that it becomes.
+        subprotocol: the one that is chosen if it is offered; else none is.
 
     Raises:
         web.HTTPBadRequest: the request asks for no WebSocket.
         ConnectionError: the connection is gone.
     """
     headers = Headers(request.headers.items())
-    answer = ServerProtocol(logger=_log).accept(Request(request.raw_path, headers))
+    answer = ServerProtocol(select_subprotocol=_only(subprotocol), logger=_log).accept(
+        Request(request.raw_path, headers)
+    )
     if answer.status_code != 101:
         raise web.HTTPBadRequest(text="this address is for WebSockets", headers={"Upgrade": "websocket"})
     transport = request.transport
     if transport is None or transport.is_closing():
         raise ConnectionError("the connection closed in the handshake")
     transport.write(answer.serialize())
-    socket = MediaSocket(request.protocol, max_message_bytes=max_message_bytes)
+    socket = kind(request.protocol, max_message_bytes=max_message_bytes)
     socket.connection_made(transport)
     transport.set_protocol(socket)
     return socket
+
+
+def _only(subprotocol: str) -> Callable[[ServerProtocol, Sequence[Subprotocol]], Subprotocol | None]:
+    """How a subprotocol is chosen among those offered."""
+
+    def select(protocol: ServerProtocol, offered: Sequence[Subprotocol]) -> Subprotocol | None:
+        return Subprotocol(subprotocol) if subprotocol in offered else None
+
+    return select

@@ -111,6 +111,7 @@ end
 function program.retire(args)
   redis.call('HDEL', key('beats'), args[2])
   redis.call('SREM', key('takers'), args[2])
+  redis.call('UNLINK', key('letters', args[2]))
 end
 
 -- How many of an index by start stand before the place of a call, which need not be in it.
@@ -156,4 +157,47 @@ function program.calls(args)
     rank = rank + limit
   end
   return records(wanted)
+end
+
+-- Whether a call is one of those that are looked for; `wanted` pairs fields with values, '' for any.
+local function is_looked_for(sid, number, ended, wanted)
+  if not is_wanted(sid, number, ended) then return false end
+  for field, value in pairs(wanted) do
+    if value ~= '' and redis.call('HGET', key('call', sid), field) ~= value then return false end
+  end
+  return true
+end
+
+-- limit, how many to look at, a place to go on after (a start and a sid, or '' twice), a number, ended, since, until
+-- (starts), flow, direction, outcome, ended_reason (each may be ''): the place to go on after (false twice where there is
+-- no more), and the records, each with its digest (or false) after it.
+function program.find_calls(args)
+  local limit, looks, started, place, number, ended = tonumber(args[2]), tonumber(args[3]), unpack(args, 4, 7)
+  local since, until_ = args[8], args[9]
+  local wanted = {flow_name = args[10], direction = args[11], outcome = args[12], ended_reason = args[13]}
+  local index = key('calls')
+  if ended == '0' then
+    index = key('unfinished')
+  elseif number ~= '' then
+    index = key('number', number)
+  elseif ended == '1' then
+    index = key('ended')
+  end
+  local rank = until_ == '' and 0 or redis.call('ZCOUNT', index, until_, '+inf')
+  if started ~= '' then rank = math.max(rank, rank_after(index, started, place)) end
+  local page = redis.call('ZREVRANGE', index, rank, rank + looks - 1, 'WITHSCORES')
+  local found, count = {}, 0
+  for n = 1, #page, 2 do
+    local sid = page[n]
+    if since ~= '' and tonumber(page[n + 1]) < tonumber(since) then return {false, false, found} end
+    if is_looked_for(sid, number, ended, wanted) then
+      found[#found + 1] = record(sid)
+      found[#found + 1] = redis.call('HGET', key('call', sid), 'digest')
+      count = count + 1
+      if count == limit then return {redis.call('HGET', key('call', sid), 'started_us'), sid, found} end
+    end
+  end
+  if #page < 2 * looks then return {false, false, found} end
+  local last = page[#page - 1]
+  return {redis.call('HGET', key('call', last), 'started_us'), last, found}
 end

@@ -77,7 +77,8 @@ function program.journal(args)
   return {not ended and attempt, entries}
 end
 
--- sid, attempt, this request's own id, ended_us, report, number of entries, entries, deliveries: {1} and numbers of
+-- sid, attempt, this request's own id, ended_us, report, its digest, outcome and reason of ending (or ''), number of
+-- entries, entries, deliveries: {1} and numbers of
 -- entries that were refused; {0} if the call has a report; false if it is in other hands.
 function program.finish(args)
   local sid, attempt, request, ended, report = args[2], args[3], args[4], args[5], args[6]
@@ -86,10 +87,12 @@ function program.finish(args)
   end
   local owner = present(sid, attempt)
   if not owner then return false end
-  local after_entries = 8 + ENTRY * tonumber(args[7])
-  local refused = add_entries(sid, args, 8, after_entries - 1)
+  local after_entries = 11 + ENTRY * tonumber(args[10])
+  local refused = add_entries(sid, args, 11, after_entries - 1)
   redis.call('SET', key('report', sid), report)
-  redis.call('HSET', key('call', sid), 'ended_us', ended, 'done_by', request)
+  redis.call('HSET', key('call', sid), 'ended_us', ended, 'done_by', request, 'digest', args[7])
+  if args[8] ~= '' then redis.call('HSET', key('call', sid), 'outcome', args[8]) end
+  if args[9] ~= '' then redis.call('HSET', key('call', sid), 'ended_reason', args[9]) end
   redis.call('HDEL', key('owner', owner), sid)
   redis.call('ZREM', key('unfinished'), sid)
   redis.call('ZADD', key('ended'), redis.call('HGET', key('call', sid), 'started_us'), sid)

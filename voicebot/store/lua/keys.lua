@@ -6,7 +6,8 @@
 -- An operation looks at everything it needs before it writes anything: Redis undoes no script that fails half-way.
 --
 -- All keys begin with `voicebot:`. Of a call:
---   call:SID               hash     the record; `done_by` names the last change of hands, so that its repetition is known
+--   call:SID               hash     the record; `done_by` names the last change of hands, so that its repetition is known;
+--                                   of an ended one `digest` (JSON), `outcome` and `ended_reason`
 --   journal:SID            stream   entry N has the id N-0
 --   report:SID             string
 --   deliveries_of:SID      zset     its rows of the outbox
@@ -16,6 +17,7 @@
 --   endings                         zset, by end
 --   number:NUMBER          zset     those from or to it, by start
 --   owner:ID               hash     an instance's unfinished calls, with the attempt of each
+--   letters:ID             list     what was left for an instance
 --   beats                  hash     instances, with the count of their beats
 --   takers                 set      those that take calls
 -- Of the outbox:

@@ -199,15 +199,29 @@ function program.backlog(args)
   }
 end
 
--- limit, state (or ''), sid (or ''): rows, latest first.
-function program.deliveries(args)
-  local limit, state, sid = tonumber(args[2]), args[3], args[4]
-  if sid == '' then
-    local index = state == '' and key('deliveries') or key('deliveries', state)
-    return deliveries(redis.call('ZRANGE', index, 0, limit - 1))
+-- How many of an index by age stand before the place after a row, which need not be in it.
+local function rank_behind(index, created, id)
+  local rank = redis.call('ZCOUNT', index, '-inf', '(-' .. created)
+  for _, tied in ipairs(redis.call('ZRANGEBYSCORE', index, '-' .. created, '-' .. created)) do
+    if tied <= id then rank = rank + 1 end
   end
+  return rank
+end
+
+-- limit, state (or ''), sid (or ''), a place to go on after (a time of creation and an id, or '' twice): rows, latest
+-- first.
+function program.deliveries(args)
+  local limit, state, sid, created, place = tonumber(args[2]), args[3], args[4], args[5], args[6]
+  local index = key('deliveries')
+  if sid ~= '' then
+    index = key('deliveries_of', sid)
+  elseif state ~= '' then
+    index = key('deliveries', state)
+  end
+  local rank = created == '' and 0 or rank_behind(index, created, place)
+  if sid == '' then return deliveries(redis.call('ZRANGE', index, rank, rank + limit - 1)) end
   local wanted = {}
-  for _, id in ipairs(redis.call('ZRANGE', key('deliveries_of', sid), 0, -1)) do
+  for _, id in ipairs(redis.call('ZRANGE', index, rank, -1)) do
     local fits = state == '' or redis.call('HGET', key('delivery', id), 'state') == state
     if fits and #wanted < limit then wanted[#wanted + 1] = id end
   end

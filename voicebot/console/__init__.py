@@ -1,0 +1,1 @@
+"""Files for browsers: `static/`, plain ES modules without a build step."""

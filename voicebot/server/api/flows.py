@@ -1,0 +1,203 @@
+"""Flows as they are loaded: their form, schema, picture and lint, and how far callers get in them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from aiohttp import web
+
+from voicebot.delivery.report import report_schema
+from voicebot.errors import UnknownFlowError
+from voicebot.flow.check import check
+from voicebot.flow.graph import mermaid
+from voicebot.flow.loader import FlowShelf, LoadedFlow
+from voicebot.flow.svg import svg
+from voicebot.store.contract import CallFilter, Store
+
+from .endpoint import JSON, Content, Endpoint, answer, read_query
+from .figures import counted, stats_of
+from .models import (
+    FindingShown,
+    FlowCheck,
+    FlowFault,
+    FlowList,
+    FlowRow,
+    FlowStats,
+    GraphQuery,
+    StatsQuery,
+)
+from .problems import Wrong, missing, problem
+
+LATELY = timedelta(days=30)
+MOST_CHECKED = 100  # versions whose findings are remembered
+_OBJECT = {"type": "object"}
+_SVG_POLICY = "default-src 'none'; style-src 'unsafe-inline'; sandbox"  # for who opens the picture by itself
+
+
+class FlowEndpoints:
+    """The endpoints of flows."""
+
+    def __init__(self, shelf: Callable[[], FlowShelf], store: Store, wall: Callable[[], datetime]) -> None:
+        """
+        Args:
+            shelf: the flows as they are now.
+            wall: the time of day, aware UTC.
+        """
+        self._shelf, self._store, self._wall = shelf, store, wall
+        self._checked: dict[tuple[str, str], FlowCheck] = {}
+
+    def endpoints(self) -> list[Endpoint]:
+        """One entry per route."""
+        text = {"type": "string"}
+        return [
+            Endpoint(
+                method="GET",
+                path="/flows",
+                name="list_flows",
+                tag="flows",
+                summary="The flows that calls begin with, and files that hold none that can be used.",
+                handle=self.find,
+                scope="read",
+                answers={200: Content("All flows.", FlowList)},
+            ),
+            Endpoint(
+                method="GET",
+                path="/flows/{name}",
+                name="show_flow",
+                tag="flows",
+                summary="A flow's JSON form.",
+                handle=self.show,
+                scope="read",
+                answers={200: Content("The flow.", schema=_OBJECT)},
+            ),
+            Endpoint(
+                method="GET",
+                path="/flows/{name}/schema",
+                name="show_schema",
+                tag="flows",
+                summary="The JSON Schema of the reports of a flow's calls.",
+                handle=self.schema,
+                scope="read",
+                answers={200: Content("The schema.", media="application/schema+json", schema=_OBJECT)},
+            ),
+            Endpoint(
+                method="GET",
+                path="/flows/{name}/graph",
+                name="draw_flow",
+                tag="flows",
+                summary="A flow as a picture (SVG), or as Mermaid text with format=mermaid.",
+                handle=self.graph,
+                scope="read",
+                query=GraphQuery,
+                answers={200: Content("The drawing.", media="image/svg+xml", schema=text, others=("text/plain",))},
+            ),
+            Endpoint(
+                method="GET",
+                path="/flows/{name}/check",
+                name="check_flow",
+                tag="flows",
+                summary="What the linter has to say of a flow.",
+                handle=self.check,
+                scope="read",
+                answers={200: Content("Its findings.", FlowCheck)},
+            ),
+            Endpoint(
+                method="GET",
+                path="/flows/{name}/stats",
+                name="flow_stats",
+                tag="flows",
+                summary="How far callers got in a flow: calls by phase, where they were lost, outcomes, versions.",
+                handle=self.stats,
+                scope="read",
+                query=StatsQuery,
+                answers={200: Content("Figures of the calls.", FlowStats)},
+            ),
+        ]
+
+    async def find(self, request: web.Request) -> web.StreamResponse:
+        """Every flow."""
+        shelf = self._shelf()
+        faults = [FlowFault(where=one.where, problem=one.problem, mend=one.mend) for one in shelf.problems]
+        return answer(FlowList(flows=[_row(one) for one in shelf.flows.values()], problems=faults))
+
+    async def show(self, request: web.Request) -> web.StreamResponse:
+        """A flow's JSON form."""
+        return web.Response(text=self._loaded(request).document, content_type=JSON)
+
+    async def schema(self, request: web.Request) -> web.StreamResponse:
+        """The schema of its reports."""
+        loaded = self._loaded(request)
+        text = json.dumps(report_schema(loaded.name, loaded.flow), ensure_ascii=False)
+        return web.Response(text=text, content_type="application/schema+json")
+
+    async def graph(self, request: web.Request) -> web.StreamResponse:
+        """A flow's picture."""
+        query, loaded = read_query(request, GraphQuery), self._loaded(request)
+        if query.format == "mermaid":
+            return web.Response(text=mermaid(loaded.flow), content_type="text/plain")
+        text = await asyncio.to_thread(svg, loaded.flow)
+        return web.Response(text=text, content_type="image/svg+xml", headers={"Content-Security-Policy": _SVG_POLICY})
+
+    async def check(self, request: web.Request) -> web.StreamResponse:
+        """What is wrong with a flow; worked out once for each version."""
+        loaded = self._loaded(request)
+        key = loaded.name, loaded.version
+        if key not in self._checked:
+            findings = await asyncio.to_thread(check, loaded.flow)
+            shown = [
+                FindingShown(rule=one.rule, severity=one.severity, where=one.where, problem=one.problem, mend=one.mend)
+                for one in findings
+            ]
+            while len(self._checked) >= MOST_CHECKED:
+                del self._checked[next(iter(self._checked))]
+            self._checked[key] = FlowCheck(version=loaded.version, findings=shown)
+        return answer(self._checked[key])
+
+    async def stats(self, request: web.Request) -> web.StreamResponse:
+        """How far callers got."""
+        query, name = read_query(request, StatsQuery), request.match_info["name"]
+        flow = self._shelf().flows.get(name)
+        until = query.until if query.until is not None else self._wall()
+        since = query.since if query.since is not None else earlier(until, LATELY)
+        if since >= until:
+            wrong = Wrong(where="query.since", problem="is not before `until`", mend="give an earlier time")
+            raise problem(422, "invalid", "no time lies between since and until", errors=[wrong])
+        calls, whole = await counted(self._store, CallFilter(flow=name, since=since, until=until))
+        if flow is None and not calls:
+            raise missing("flow")
+        phases = [phase.name for phase in flow.flow.phases] if flow is not None else []
+        if query.version is not None:
+            calls = [one for one in calls if one.record.flow_version == query.version]
+        return answer(await asyncio.to_thread(lambda: stats_of(name, phases, calls, since, until, whole=whole)))
+
+    def _loaded(self, request: web.Request) -> LoadedFlow:
+        try:
+            return self._shelf().get(request.match_info["name"])
+        except UnknownFlowError as exc:
+            raise missing("flow") from exc
+
+
+def earlier(moment: datetime, by: timedelta) -> datetime:
+    """So much before; at the beginning of time, less."""
+    try:
+        return moment - by
+    except OverflowError:
+        return moment
+
+
+def _row(loaded: LoadedFlow) -> FlowRow:
+    flow = loaded.flow
+    return FlowRow(
+        name=loaded.name,
+        version=loaded.version,
+        goal=flow.goal,
+        languages=list(flow.languages),
+        numbers=list(flow.numbers),
+        phases=[phase.name for phase in flow.phases],
+        initial_phase=flow.initial_phase,
+        observations=list(flow.specs),
+        targets=list(flow.targets),
+    )
