@@ -98,10 +98,8 @@ class OutboundRoutes:
         except StoreError as exc:
             log.error("a call is not ordered: %s", exc, extra=named("store_order_not_written"))
             raise unavailable() from exc
-        shown = await self._shown(order)
-        if order.state == "ended" and order.ended_reason == "failed" and order.call_sid == order.order_id:
-            raise problem(502, "failed", f"the phone line would not place the call; it is reported as {shown.id}")
-        return answer(shown, 201)
+        failed = order.state == "ended" and order.ended_reason == "failed" and order.call_sid == order.order_id
+        return answer(await self._shown(order), 502 if failed else 201)
 
     async def show(self, request: web.Request) -> web.StreamResponse:
         """What has come of a call that was placed."""

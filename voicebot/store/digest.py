@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from typing import Any, cast
+
+from voicebot.json_codec import loads
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +73,11 @@ def read_digest(text: str | None) -> Digest | None:
     """As `write_digest` wrote it; what a newer version knows besides is left out."""
     if not text:
         return None
-    found = {name: value for name, value in json.loads(text).items() if name in _NAMES}
-    return Digest(**found | {"phases": tuple(found.get("phases", ()))})
+    found = cast(dict[str, Any], loads(text))
+    found["phases"] = tuple(found.get("phases", ()))
+    if not found.keys() <= _NAMES:
+        found = {name: value for name, value in found.items() if name in _NAMES}
+    return Digest(**found)
 
 
 _NAMES = {one.name for one in fields(Digest)}

@@ -336,6 +336,7 @@ async def test_flows_are_shown(tmp_path: Path) -> None:
             async with made.client.get(f"/flows/visit/graph{query}", headers=HOLDER) as answer:
                 assert (answer.status, answer.content_type) == (200, kind)
                 assert (await answer.text()).startswith(begin)
+                assert "unsafe" not in answer.headers["Content-Security-Policy"]
 
 
 # ---- erasure --------------------------------------------------------------------------------------------------------

@@ -61,7 +61,7 @@ class Endpoint:
     Attributes:
         name: unique; what programs call it.
         scope: what a token must reach; None for a route that needs none.
-        answers: by status, below 400.
+        answers: by status; what is no refusal, or says more than one.
         problems: by status, from 400 on, why; beside those that follow from the rest.
         query, body: what is read of the request.
         headers: of the request, described; those that may be given.

@@ -78,7 +78,7 @@ def order_endpoints(placing: OutboundRoutes) -> list[Endpoint]:
             scope="operate",
             body=CallBody,
             headers={"Idempotency-Key": f"1 to {LONGEST_KEY} characters of yours."},
-            answers={201: shown},
+            answers={201: shown, 502: Content("The phone line would not place it; the order is reported.", OrderShown)},
             problems={
                 400: "The body is no JSON.",
                 403: "The token's scope is less than operate; or `code` not_allowed, do_not_call, hours.",
@@ -86,7 +86,6 @@ def order_endpoints(placing: OutboundRoutes) -> list[Endpoint]:
                 409: "`code` line_busy, key_used.",
                 422: "Something of the request cannot be used; or `code` number, no_number.",
                 429: "Too many requests; or `code` rate: too many calls a minute.",
-                502: "`code` failed: the phone line would not place it; the order is reported.",
                 503: "The store does not answer; or `code` no_account, no_place.",
             },
             audited=True,
