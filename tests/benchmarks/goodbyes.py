@@ -41,7 +41,7 @@ LONGEST_DELAY_MS, MOST_JITTER_MS, MARKS_LOST = 800.0, 400.0, 0.33
 SAID_EVERY = 20
 
 SWITCHBOARD = load_file(ROOT / "tests" / "flow" / "clean_flows" / "switchboard.py").flow
-FLOW = replace(SWITCHBOARD, limits=Limits(silence=()), fallback=())
+FLOW = replace(SWITCHBOARD, limits=Limits(silence=()), fallback=(), hours=None, closed=None)
 SHELF = FlowShelf({"switchboard": load_flow("switchboard", FLOW)})
 ENDINGS = ("hang_up", "end_call", "transfer", "transfer_call")
 GREETING = Exchange(None, ((Says("Good morning, this is the workshop."),),))

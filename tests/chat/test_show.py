@@ -104,7 +104,7 @@ def test_long_answers_are_clipped() -> None:
 
 def test_every_kind_of_entry_is_known_or_hidden() -> None:
     """None of them breaks the screen: what has no words of its own shows its fields."""
-    values = {"int": 1, "bool": False, "float | None": 0.5}
+    values = {"int": 1, "bool": False, "float | None": 0.5, "float": 0.5}
     for kind in get_args(Entry):
         fields = {name: values.get(str(of), "x") for name, of in kind.__annotations__.items()}
         entry = kind(**fields)

@@ -32,7 +32,9 @@ from voicebot.sim.timeline import VerbPlayed
 TOKEN = "operator-token-canary"
 HOLDER = {"Authorization": f"Bearer {TOKEN}"}
 SWITCHBOARD = load_file(Path(__file__).parents[1] / "flow" / "clean_flows" / "switchboard.py").flow
-FLOW = replace(SWITCHBOARD, opening="Workshop, good morning.", limits=Limits(silence=()), fallback=())
+FLOW = replace(
+    SWITCHBOARD, opening="Workshop, good morning.", limits=Limits(silence=()), fallback=(), hours=None, closed=None
+)
 SHELF = FlowShelf({"switchboard": load_flow("switchboard", FLOW)})
 ASKS = Says("What is it about?")
 TALK = Scenario(

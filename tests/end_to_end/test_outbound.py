@@ -139,6 +139,9 @@ def without_times(report: Mapping[str, Any], *also: str) -> dict[str, Any]:
 
 NOBODY_SPOKE = {
     "recording": None,
+    "language": "en",
+    "languages": [],
+    "cost": None,
     "transfer": None,
     "flow": "reminder",
     "direction": "outbound",

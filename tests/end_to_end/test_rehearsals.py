@@ -95,7 +95,7 @@ def assert_table_agrees(rehearsal: Rehearsal, shelf: FlowShelf) -> None:
     turns, ours = len(read.said), rehearsal.scenario.calls_out
     rang_s = ours.rings_ms / 1000 if ours is not None else 0.0
     rendered = len(rehearsal.scenario.expected.statements)  # exact words may have to be rendered first
-    near_s = 0.5 + 0.15 * turns + 0.6 * rendered
+    near_s = 0.5 + 0.15 * turns + 1.0 * rendered
     assert read.duration_s + rang_s == pytest.approx(rehearsal.result.duration_ms / 1000, abs=near_s)
 
 

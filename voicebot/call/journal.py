@@ -64,11 +64,16 @@ class CallJournal:
             last_words: gives what is to stand before the first entry that says that the line is closed or gone.
         """
         self.unwritten: list[StoredEntry] = []
-        self._call_sid, self._store, self._wall, self._told, self._attempt = call_sid, store, wall, told, attempt
+        self._call_sid, self._store, self._wall, self._attempt = call_sid, store, wall, attempt
+        self._told = [] if told is None else [told]
         self._stored, self._last_words = stored, last_words
         self._time = asyncio.get_running_loop().time
         self._began = self._time() - (past.at_ms / 1000 if past else 0.0)
         self._sequence = past.sequence if past else 0
+
+    def tell(self, told: Callable[[Entry, datetime], None]) -> None:
+        """Have somebody else told of every entry from now on, too."""
+        self._told.append(told)
 
     def stamped(self, effects: Iterable[Journal | Other]) -> list[Line | Other]:
         """Effects with their journal entries numbered and timed, in the order they were decided."""
@@ -88,8 +93,8 @@ class CallJournal:
         """The next entry of the journal."""
         self._sequence += 1
         at_ms, wall = round((self._time() - self._began) * 1000), self._wall()
-        if self._told is not None:
-            self._told(entry, wall)
+        for told in self._told:
+            told(entry, wall)
         return StoredEntry(self._sequence, kind_of(entry), at_ms, wall, write_entry(entry))
 
     async def write(self, lines: Sequence[Line]) -> None:

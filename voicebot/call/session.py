@@ -118,18 +118,20 @@ class CallSession:
             self.handlers = CallHandlers(handlers, call_sid=call_sid, engine=core.engine, wish=self._wishes.add)
         self.recording, self._noted = recording, list[Entry]()  # what is to be written down of it
         if recording is not None:
-            told = _both(told, recording.told)
             recording.give_notes_to(self._note)
         self._journal = CallJournal(
             call_sid,
             store,
             wall,
-            _both(_both(told, self.handlers.told if self.handlers else None), self._tell_follower),
+            told,
             stored=stored,
             attempt=attempt,
             past=self._past,
             last_words=self._line_quality,
         )
+        for one in (recording, self.handlers):
+            if one is not None:
+                self._journal.tell(one.told)
         self._tasks: asyncio.TaskGroup | None = None
         self._leg: CallerLeg | None = None
         self._stream_sid = ""
@@ -148,7 +150,6 @@ class CallSession:
         self._over = asyncio.Event()
         self.forgotten = asyncio.Event()
         """Set by whoever runs it, once nothing more comes of it here: it is reported, or in other hands."""
-        self._follows: Callable[[Entry, datetime], None] | None = None
         self._overhears: Callable[[Event], None] | None = None
 
     # ---- life -----------------------------------------------------------------------------------------------------
@@ -199,11 +200,8 @@ class CallSession:
 
     def follow(self, told: Callable[[Entry, datetime], None], overheard: Callable[[Event], None]) -> None:
         """Have somebody who looks on told of every journal entry and event from now on; neither may wait."""
-        self._follows, self._overhears = told, overheard
-
-    def _tell_follower(self, entry: Entry, at: datetime) -> None:
-        if self._follows is not None:
-            self._follows(entry, at)
+        self._journal.tell(told)
+        self._overhears = overheard
 
     async def over(self) -> None:
         """Wait until the call has ended."""
@@ -593,17 +591,3 @@ class CallSession:
 
 def _nobody(entry: Entry) -> None:
     """The journal is closed."""
-
-
-def _both(
-    first: Callable[[Entry, datetime], None] | None, second: Callable[[Entry, datetime], None] | None
-) -> Callable[[Entry, datetime], None] | None:
-    """Who is told of entries: one, the other, or both."""
-    if first is None or second is None:
-        return first or second
-
-    def both(entry: Entry, at: datetime) -> None:
-        first(entry, at)
-        second(entry, at)
-
-    return both

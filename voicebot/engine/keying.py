@@ -105,6 +105,11 @@ class Keying(Errands):
             entry.await_first(self._now, asked=True)
         return []
 
+    def _resumed(self) -> list[EngineEffect]:
+        """What was pressed is lost with whoever had the call, as it is in no journal: it is asked for anew."""
+        self._entry = None
+        return super()._resumed()
+
     def _by_keys(self) -> ObservationSpec | None:
         """The field that digits belong to: a secret as soon as its turn has come, else the first that is not there."""
         if self.state.closing is not None or self.phase.end is not None:

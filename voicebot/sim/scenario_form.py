@@ -34,8 +34,8 @@ REPORT_FIELDS = (
     *("call_sid", "flow", "flow_version", "direction", "caller", "called", "started_at", "variables", "answered_at"),
     *("answered_by", "ended_at", "duration_s", "ended_reason", "outcome", "progress", "observations"),
     *("observation_status", "evidence", "analysis", "summary", "filled_after", "judgements", "rules", "phases"),
-    *("statements", "tools", "messages", "transfer", "passed_on", "transcript", "transcript_url", "response_ms"),
-    *("line", "recording", "tokens", "problems"),
+    *("statements", "tools", "messages", "transfer", "passed_on", "language", "languages"),
+    *("transcript", "transcript_url", "response_ms", "line", "recording", "tokens", "cost", "problems"),
 )
 
 
