@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.shipped import AT_THE_TABLE as SCENARIOS
 from voicebot.call.about import context_of
 from voicebot.call.entries import CallOpened
 from voicebot.call.replay import Difference, replay
@@ -17,11 +18,10 @@ from voicebot.engine.entries import PhaseEntered
 from voicebot.flow import To, it
 from voicebot.flow.loader import FlowShelf, load_folder
 from voicebot.flow.model import Flow
-from voicebot.sim.scenario import Scenario, load_scenarios
+from voicebot.sim.scenario import Scenario
 from voicebot.sim.table import TableRead, table_read
 
 FLOWS = Path(__file__).parents[2] / "flows"
-SCENARIOS = [one for one in load_scenarios(FLOWS / "scenarios") if not one.needs_whole_call]
 SEEDS = (0, 3, 8)
 
 

@@ -11,6 +11,7 @@ from typing import TypeVar
 import jsonschema
 import pytest
 
+from tests.shipped import AT_THE_TABLE as SCENARIOS
 from voicebot.audio.formats import AudioFormat
 from voicebot.call import entries, ports
 from voicebot.call.about import context_of
@@ -25,13 +26,11 @@ from voicebot.engine import entries as engine_entries
 from voicebot.engine.engine import EVIDENCE_LIMIT_S, PhaseEngine
 from voicebot.engine.events import ToolFinished
 from voicebot.flow.loader import FlowShelf, LoadedFlow, load_folder
-from voicebot.sim.scenario import load_scenarios
 from voicebot.sim.table import TableRead, table_read
 from voicebot.store.contract import CallRecord, StoredEntry
 
 E = TypeVar("E")
 FLOWS = Path(__file__).parents[2] / "flows"
-SCENARIOS = [one for one in load_scenarios(FLOWS / "scenarios") if not one.needs_whole_call]
 EVERY = 4  # of the cuts, where a whole call follows each
 GAP_MS = 2_000  # from the last entry to the new owner
 NEW_ATTEMPT = 2

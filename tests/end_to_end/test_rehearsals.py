@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import get_args
 
 import pytest
 
 from tests.end_to_end import reception
+from tests.shipped import FLOWS, SCENARIOS
 from voicebot.call.entries import read_entry
 from voicebot.engine.entries import EngineEntry
 from voicebot.flow.loader import FlowShelf
@@ -20,8 +20,6 @@ from voicebot.sim.stage import Rehearsal, rehearse
 from voicebot.sim.table import table_read
 from voicebot.store.contract import StoredEntry
 
-FLOWS = Path(__file__).parents[2] / "flows"
-SCENARIOS = load_scenarios(FLOWS / "scenarios")
 SHOWCASES = [load_scenarios(path)[0] for path in sorted((FLOWS / "scenarios").glob("*.py"))]
 NAMES = {"item_id", "call_id"}
 MEASURED = {"took_ms"}

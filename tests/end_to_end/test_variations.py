@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from tests.end_to_end.conftest import FLOWS
+from tests.shipped import AT_THE_TABLE as SCENARIOS
 from voicebot.flow.loader import FlowShelf
-from voicebot.sim.scenario import Scenario, load_scenarios
+from voicebot.sim.scenario import Scenario
 from voicebot.sim.table import table_read
 
-SCENARIOS = [one for one in load_scenarios(FLOWS / "scenarios") if not one.needs_whole_call]
 SEEDS = range(1, 18)
 
 

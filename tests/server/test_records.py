@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import pytest
 
 from tests.end_to_end.reception import HANGS_UP, VISIT, shelf
+from tests.shipped import AT_THE_TABLE as SCENARIOS
 from voicebot.delivery.report import fold_report, whole_body
 from voicebot.errors import FlowError, StoreError
 from voicebot.flow.loader import load_folder
@@ -28,7 +29,7 @@ from voicebot.server.records import (
     report_of,
     to_erase,
 )
-from voicebot.sim.scenario import Scenario, load_scenarios
+from voicebot.sim.scenario import Scenario
 from voicebot.sim.table import TableRead, table_read
 from voicebot.store.contract import CallRecord, NewDelivery, Store, StoredEntry
 from voicebot.store.opening import open_store
@@ -40,7 +41,6 @@ START = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
 ADA, BOB = "+15550123456", "+15550123999"
 OVER = table_read(VISIT, shelf.get("visit"), seed=1)
 LEFT = table_read(HANGS_UP, shelf.get("visit"), seed=2)
-SCENARIOS = [one for one in load_scenarios(FLOWS / "scenarios") if not one.needs_whole_call]
 
 
 @pytest.fixture
