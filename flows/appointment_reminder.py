@@ -6,8 +6,10 @@ voicebot call +15550123456 appointment_reminder --var patient="Ada Lovelace" --v
 from voicebot.flow import (
     After,
     AskAgain,
+    Closed,
     Flow,
     HangUp,
+    Hours,
     Key,
     Keypad,
     LeaveMessage,
@@ -22,6 +24,7 @@ from voicebot.flow import (
     Report,
     Rule,
     Say,
+    Sms,
     To,
     ToolContext,
     Transfer,
@@ -83,6 +86,8 @@ flow = Flow(
     apology=Say("I am sorry, our telephone has a problem. We will call again."),
     on_voicemail=LeaveMessage("This is the practice of Doctor Moretti. Please call us back about your appointment."),
     record=Recording(consent="recorded", refusal="no_recording"),
+    hours=Hours({"mon-fri": "08:00-18:00"}),
+    closed=Closed("The practice is closed. Please call again on a weekday, from eight o'clock on. Goodbye."),
     patience=Patience(stops_after="700ms", hums=True),
     noise_reduction="near_field",
     targets={"desk": Number("+15550100044", no_answer="nobody_free", timeout="18s", caller_id="+15550100004")},
@@ -144,6 +149,7 @@ Ask whether they come. They may press one if they do, and two for another day.""
     ],
     report=Report(
         outcome={"confirmed": it.confirmed.yes, "to_be_moved": it.wish.filled, "open": otherwise},
+        sms=[Sms("Doctor Moretti: we look for another day for {patient}: {wish}.", when=it.wish.filled)],
         receivers=[Receiver("insurer", url="https://insurer.example.com/visits", secrets=[it.insurance])],
     ),
 )

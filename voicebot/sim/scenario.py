@@ -12,6 +12,7 @@ import sys
 import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from runpy import run_path
 from types import FrameType
@@ -127,7 +128,8 @@ class Scenario:
     (see `concluded`), where the flow asks for that. `calls_out`: the flow calls, from `called_number`, its own, and
     `caller_number` is rung. `transfer` has what becomes of whom the phone line rings for the caller, by the name of the
     target (or its number), one after the other. `variations=False`: its course hangs on when things happen, so that it
-    is played over the whole path alone. `place` is the `file:line` where it was written.
+    is played over the whole path alone. `at`: when somebody dials (aware), where the hour matters; by default it is a
+    Monday morning. `place` is the `file:line` where it was written.
     """
 
     name: str
@@ -141,6 +143,7 @@ class Scenario:
     calls_out: CallOut | None = None
     transfer: Mapping[str, Sequence[Rung]] = field(default_factory=dict)
     variations: bool = True
+    at: datetime | None = None
     place: str = field(default="", compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -149,8 +152,8 @@ class Scenario:
 
     @property
     def needs_whole_call(self) -> bool:
-        """Whether a table cannot play it: there is another leg on the telephone, nobody who talks, or one course."""
-        return bool(self.transfer) or not (self.talks and self.variations)
+        """Whether a table cannot play it: another leg on the telephone, an hour, nobody who talks, or one course."""
+        return bool(self.transfer) or self.at is not None or not (self.talks and self.variations)
 
     @property
     def talks(self) -> bool:

@@ -11,6 +11,7 @@ from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import (
     AfterValidator,
+    AwareDatetime,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -346,6 +347,9 @@ class Script(Form):
     ] = Field({}, description="What becomes of whom the phone line rings for the caller, by the target's name.")
     variations: bool = Field(
         True, description="False: the course hangs on when things happen, so play it over the whole path alone."
+    )
+    at: AwareDatetime | None = Field(
+        None, description="When somebody dials, as in 2026-03-01T22:00:00+01:00; by default on a Monday morning."
     )
     script: (
         Annotated[

@@ -60,6 +60,7 @@ def _scenario(script: Script, path: Path, tree: YamlTree, number: int) -> Scenar
         calls_out=None if script.calls_out is None else script.calls_out.call(),
         transfer={name: tuple(one.rung() for one in rung) for name, rung in script.transfer.items()},
         variations=script.variations,
+        at=script.at,
         place=f"{path}:{tree.line((number,))}",
     )
 

@@ -126,6 +126,7 @@ async def stage(
     callees: Mapping[str, Callee | Sequence[Callee]] = _NOBODY,
     numbers: Sequence[str] = OWN_NUMBERS,
     receivers: bool = False,
+    at: datetime = VIRTUAL_START,
 ) -> AsyncIterator[Stage]:
     """Start the twins and the product's server; stop them in order.
 
@@ -138,10 +139,11 @@ async def stage(
         callees: whom the server may call.
         numbers: those that the account has.
         receivers: tell the receivers of the flows' own, too, since they are twins.
+        at: the time of day at the beginning, on a virtual clock; aware.
     """
     loop = asyncio.get_running_loop()
     virtual = isinstance(loop, VirtualLoop)
-    wall = wall_clock(VIRTUAL_START) if virtual else _real_clock(loop)
+    wall = wall_clock(at) if virtual else _real_clock(loop)
     with tempfile.TemporaryDirectory(prefix="voicebot-") as folder:
         store_address = str((settings or {}).get("VOICEBOT_STORE", f"sqlite:///{folder}/calls.db"))
         async with (
@@ -284,6 +286,7 @@ async def rehearse(
         settings=_settings(scenario) | (live.settings if live else {}),
         callees={scenario.caller_number: callee_of(call, behaviour, dials, voice)} if call is not None else _NOBODY,
         numbers=(*OWN_NUMBERS, scenario.called_number),
+        at=scenario.at or VIRTUAL_START,
     ) as on_stage:
         calling: Callable[[], Awaitable[CallResult]]
         if call is not None:
