@@ -216,6 +216,7 @@ flow = Flow(
     ],
     limits=Limits(
         duration="12m",
+        cost_usd=3.0,
         silence=[
             After("9s", AskAgain("Are you still there?")),
             After("20s", AskAgain("Take your time, I am listening.")),

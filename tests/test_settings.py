@@ -233,7 +233,7 @@ WRONG = {
     "VOICEBOT_RECEIVER_SECRETS": ["crm", "crm=", "=x", "cr m=x", "crm=a b", SIGNING, "crm=whsec_x", "crm=x,hubspot"],
     "VOICEBOT_SECRET": ["short", "fifteen letters"],
     "VOICEBOT_CODEC": ["", "opus", "PCM"],
-    "VOICEBOT_MAX_CALLS": ["", "0", "-1", "many", "1.5"],
+    "VOICEBOT_MAX_CALLS": ["", "-1", "many", "1.5"],
     "VOICEBOT_OVERFLOW": [
         *(
             "",

@@ -135,7 +135,7 @@ class Settings(BaseSettings):
     api_rate: int = Field(600, validation_alias="VOICEBOT_API_RATE", ge=1)
     secret: SecretStr = Field(SecretStr(""), validation_alias="VOICEBOT_SECRET")
     codec: Literal["pcm", "pcmu"] = Field("pcm", validation_alias="VOICEBOT_CODEC")
-    max_calls: int = Field(200, validation_alias="VOICEBOT_MAX_CALLS", ge=1)
+    max_calls: int = Field(200, validation_alias="VOICEBOT_MAX_CALLS", ge=0)
     overflow: str = Field("sentence", validation_alias="VOICEBOT_OVERFLOW")
     shed_lag_ms: float = Field(150.0, validation_alias="VOICEBOT_SHED_LAG_MS", ge=0, le=60_000)
     trusted_proxies: Annotated[tuple[IPvAnyNetwork, ...], NoDecode] = Field(

@@ -287,7 +287,7 @@ MISTAKES = [
     (
         "- name: a\n  zzz: 1\n  script: [listen]",
         "2: there is no 'zzz' here (there are: name, title, flow, from, to, calls_out, transfer, variations, at, "
-        "script, analysis, expect)",
+        "settings, script, analysis, expect)",
     ),
     (script("listen") + "  expect:\n    phase: [a]", "5: there is no 'phase' here (did you mean 'phases'?)"),
     (script("listen") + "  expect:\n    silences: -1", "5: 'silences': input should be greater than or equal to 0"),

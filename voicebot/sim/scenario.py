@@ -129,7 +129,8 @@ class Scenario:
     `caller_number` is rung. `transfer` has what becomes of whom the phone line rings for the caller, by the name of the
     target (or its number), one after the other. `variations=False`: its course hangs on when things happen, so that it
     is played over the whole path alone. `at`: when somebody dials (aware), where the hour matters; by default it is a
-    Monday morning. `place` is the `file:line` where it was written.
+    Monday morning. `settings` of the server for this call: prices, what a caller gets for whom there is no place.
+    `place` is the `file:line` where it was written.
     """
 
     name: str
@@ -144,6 +145,7 @@ class Scenario:
     transfer: Mapping[str, Sequence[Rung]] = field(default_factory=dict)
     variations: bool = True
     at: datetime | None = None
+    settings: Mapping[str, str] = field(default_factory=dict)
     place: str = field(default="", compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -152,8 +154,8 @@ class Scenario:
 
     @property
     def needs_whole_call(self) -> bool:
-        """Whether a table cannot play it: another leg on the telephone, an hour, nobody who talks, or one course."""
-        return bool(self.transfer) or self.at is not None or not (self.talks and self.variations)
+        """Whether a table cannot play it: another leg, an hour, a server of its own, nobody who talks, one course."""
+        return bool(self.transfer or self.settings) or self.at is not None or not (self.talks and self.variations)
 
     @property
     def talks(self) -> bool:

@@ -17,6 +17,7 @@ from pydantic import (
     ConfigDict,
     Field,
     JsonValue,
+    StringConstraints,
     TypeAdapter,
     model_validator,
 )
@@ -350,6 +351,9 @@ class Script(Form):
     )
     at: AwareDatetime | None = Field(
         None, description="When somebody dials, as in 2026-03-01T22:00:00+01:00; by default on a Monday morning."
+    )
+    settings: dict[Annotated[str, StringConstraints(pattern="^VOICEBOT_[A-Z_]+$")], str | int | float] = Field(
+        {}, description="Settings of the server for this call, as VOICEBOT_PRICES."
     )
     script: (
         Annotated[

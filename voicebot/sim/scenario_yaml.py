@@ -61,6 +61,7 @@ def _scenario(script: Script, path: Path, tree: YamlTree, number: int) -> Scenar
         transfer={name: tuple(one.rung() for one in rung) for name, rung in script.transfer.items()},
         variations=script.variations,
         at=script.at,
+        settings={name: str(value) for name, value in script.settings.items()},
         place=f"{path}:{tree.line((number,))}",
     )
 

@@ -323,10 +323,11 @@ async def rehearse(
 
 
 def _settings(scenario: Scenario) -> dict[str, object]:
-    """What the server must be told so that it may call and write to the scenario's person, and to nobody else."""
+    """What the server must be told: it may call and write to the scenario's person, and to nobody else."""
     number = scenario.caller_number
     allowed: dict[str, object] = {"VOICEBOT_OUTBOUND_ALLOW": number} if number.startswith("+") else {}
-    return allowed | ({"VOICEBOT_API_TOKEN": API_TOKEN} if scenario.calls_out is not None else {})
+    token: dict[str, object] = {"VOICEBOT_API_TOKEN": API_TOKEN} if scenario.calls_out is not None else {}
+    return {**allowed, **token, **scenario.settings}
 
 
 def _rung(scenario: Scenario, flow: Flow) -> dict[str, tuple[str, Sequence[Rung]]]:

@@ -58,7 +58,7 @@ def misheard(
     after one that failed, and what the phone line announced itself.
     """
     opening = opening_of(loaded)
-    answered = scenario.calls_out is not None or loaded.flow.takes_calls(scenario.at or VIRTUAL_START)
+    answered = scenario.expected.phases != ()
     lines = [opening] if opening is not None and answered else []
     lines += [
         output.text
