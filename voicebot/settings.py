@@ -53,7 +53,7 @@ _MEND = {
     "VOICEBOT_API_RATE": "Write requests a minute of one token, from 1 on.",
     "VOICEBOT_CODEC": "Write pcm (the model hears 24 kHz) or pcmu (mu-law passes through).",
     "VOICEBOT_SECRET": "Write at least 16 characters, the same for all instances, or leave it unset.",
-    "VOICEBOT_MAX_CALLS": "Write a whole number from 1 on.",
+    "VOICEBOT_MAX_CALLS": "Write a whole number; 0 takes no calls.",
     "VOICEBOT_OVERFLOW": "Write sentence, busy, voicemail, or a number as in +15550199 that is rung for callers "
     "without a place; with queue before it they wait first, as in queue/3m,voicemail.",
     "VOICEBOT_SHED_LAG_MS": "Write milliseconds, as in 150, or 0 to take calls however late the process is.",
