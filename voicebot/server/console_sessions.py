@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from voicebot.log_events import named
 from voicebot.settings import SCOPES, Scope
@@ -186,9 +186,10 @@ class ConsoleSessions:
     # ---- the cookie -------------------------------------------------------------------------------------------------
 
     def _set(self, response: web.StreamResponse, value: str, lasts_s: int) -> None:
-        response.set_cookie(
-            self.cookie, value, max_age=max(0, lasts_s), path="/", secure=self._secure, httponly=True, samesite="Strict"
-        )
+        """By the header itself: when an answer is about to be sent, aiohttp has written its own cookies already."""
+        secure = "; Secure" if self._secure else ""
+        kept = f"Path=/; Max-Age={max(0, lasts_s)}; HttpOnly; SameSite=Strict{secure}"
+        response.headers.add(hdrs.SET_COOKIE, f"{self.cookie}={value}; {kept}")
 
     def _written(self, session: Session) -> str:
         bearer = session.bearer
