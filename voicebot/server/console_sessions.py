@@ -134,14 +134,17 @@ class ConsoleSessions:
         return session
 
     def check(self, request: web.Request, scope: Scope) -> Bearer | None:
-        """Let nobody on who has a session and may not do this; None if they have none, and are to show a token.
+        """Let nobody on who has a session and may not do this; None if they bring no cookie, and are to show a token.
 
         Raises:
-            HTTPException: 403, the scope is less, or a request that changes something is not from our own page.
+            HTTPException: 401, the session is over; 403, the scope is less, or a request that changes something is not
+                from our own page.
         """
-        session = self.session_of(request)
-        if session is None:
+        if not request.cookies.get(self.cookie):
             return None
+        session = self.session_of(request)
+        if session is None:  # no attempt at a token: a console that was left open must not lock its owner out
+            raise problem(401, "session", "the session is over; log in again", headers={"WWW-Authenticate": "Bearer"})
         if request.method not in SAFE_METHODS:
             self.refuse_foreign(request)
             self.require_csrf(request, session)

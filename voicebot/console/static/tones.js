@@ -18,7 +18,7 @@ export const endTone = (reason) => ENDS[reason] ?? "warn";
 /** What came of a call, in one badge. */
 export function outcomeBadge(call) {
   if (call.state === "live") return badge("live", "live");
-  if (call.outcome) return badge(words(call.outcome), "good");
+  if (call.outcome) return badge(words(call.outcome), "done"); // the flow's own word: only it knows if that is good
   return badge(words(call.ended_reason), endTone(call.ended_reason));
 }
 

@@ -94,8 +94,9 @@ function makePage(callSid, first, session, signal) {
     }
     const hear = player?.playAt ?? null;
     fill(timeline, phases(call, hear));
+    const wasAtEnd = call.state === "live" && transcript.scrollHeight - transcript.scrollTop - transcript.clientHeight < 40;
     fill(transcript, lines(call, hear));
-    if (call.state === "live") transcript.scrollTop = transcript.scrollHeight;
+    if (wasAtEnd) transcript.scrollTop = transcript.scrollHeight;
     fill(observations, found(call, hear));
     fill(panels.latency, latency(call));
     fill(panels.audio, quality(call));
@@ -314,6 +315,15 @@ function found(call, hear) {
   ];
 }
 
+/** Where a value came from, if nobody said it. */
+const KINDS = { keypad: "pressed on the telephone", default: "by default", tool: "from a tool", rule: "by a rule" };
+
+/** A list of things is a list. */
+const shownValue = (one) =>
+  Array.isArray(one) && one.some((inner) => inner !== null && typeof inner === "object")
+    ? h("ul", {}, one.map((inner) => h("li", {}, value(inner))))
+    : value(one);
+
 function observation(call, name, hear) {
   const evidence = call.evidence[name];
   const status = call.observation_status[name];
@@ -328,9 +338,9 @@ function observation(call, name, hear) {
       status !== "filled" && statusBadge(status),
       evidence && evidenceBadge(evidence.state),
     ),
-    h("div", { class: "observation-value" }, value(call.observations[name])),
+    h("div", { class: "observation-value" }, shownValue(call.observations[name])),
     evidence?.quote && h("q", { class: "quote" }, evidence.quote),
-    evidence && !evidence.quote && h("span", { class: "quiet" }, `by ${words(evidence.kind)}`),
+    evidence && !evidence.quote && h("span", { class: "quiet" }, KINDS[evidence.kind] ?? words(evidence.kind)),
     hear && at !== null && evidence.kind === "speech"
       ? [" ", h("button", { type: "button", class: "small hear", "aria-label": `Hear the evidence of ${words(name)}, at ${duration(at / 1000)}`, on: { click: () => hear(at) } }, "▶ ", duration(at / 1000))]
       : null,
