@@ -69,7 +69,7 @@ ALLOWED: dict[str, set[str]] = {
     },
     "server": {
         *("audio", "call", "delivery", "engine", "errors", "flow", "json_codec", "realtime", "settings", "store"),
-        *("", "log_events", "observe", "recording", "telephony", "vault", "web"),
+        *("", "console", "log_events", "observe", "recording", "telephony", "vault", "web"),
     },
     "chat": {"audio", "call", "delivery.report", "engine", "errors", "flow", "realtime", "store.contract"},
     "sim": {"errors"},

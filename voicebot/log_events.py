@@ -36,6 +36,8 @@ LogEvent = Literal[
     "stream_refused",
     "token_refused",
     "api_action",
+    "console_login",
+    "console_refused",
     "recording_played",
     "letter_unreadable",
     "store_api_not_answered",

@@ -40,6 +40,8 @@ from .api.rates import Rates
 from .api.site import Site, operator_endpoints, order_endpoints
 from .api.tokens import ApiTokens, Bearer, Token
 from .connections import counted, guard
+from .console import Console
+from .console_sessions import ConsoleSessions
 from .conversations import Conversations
 from .do_not_call import DoNotCall
 from .gatekeeper import Gatekeeper
@@ -248,6 +250,8 @@ async def create_app(
     of_calls = CallEndpoints(calls=calls, store=store, operations=operations, recordings=folder, price=price, time=time)
     metrics = MetricsRoutes(observing, calls, store, wall, siblings=siblings, token=token)
 
+    sessions = ConsoleSessions(token, secret, settings.public_url, wall, gatekeeper.counts)
+    gate = Gate(token, Rates(settings.api_rate), time, sessions.check)
     site = Site(
         [
             *order_endpoints(placing),
@@ -257,7 +261,7 @@ async def create_app(
             *OutboxEndpoints(store, wall, worker.wake, price).endpoints(),
             *operator_endpoints(status, metrics),
         ],
-        Gate(token, Rates(settings.api_rate), time),
+        gate,
         version=__version__,
     )
 
@@ -291,7 +295,9 @@ async def create_app(
     app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[counted, observing.middleware, problem_details])
     app[CALLS], app[WATCH], app[LOOP_LAG] = calls, watch, lag
     guard(app, gatekeeper)
-    app.add_routes([*twilio.routes(), *placing.routes(), *site.routes()])
+    console = Console(sessions, gate, settings.public_url)
+    app.add_routes([*twilio.routes(), *placing.routes(), *site.routes(), *console.routes()])
+    app.on_response_prepare.append(sessions.prepared)
     app.cleanup_ctx.append(work)
     app.on_shutdown.append(end_calls)
     return app

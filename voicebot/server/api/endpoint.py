@@ -92,11 +92,16 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """What stands before every endpoint with a scope: tokens, and how often each may ask."""
+    """What stands before every endpoint with a scope: tokens, and how often each may ask.
+
+    `session` knows those whom the console has let in: it gives whoever has a session that may do this, and None for who
+    has none and must show a token.
+    """
 
     tokens: ApiTokens
     rates: Rates
     time: Callable[[], float]
+    session: Callable[[web.Request, Scope], Bearer | None] | None = None
 
     def admit(self, request: web.Request, scope: Scope) -> Bearer:
         """Let on who may.
@@ -104,7 +109,11 @@ class Gate:
         Raises:
             HTTPException: 401, 403 or 429.
         """
-        bearer = self.tokens.check(request, scope)
+        bearer = None
+        if self.session is not None and hdrs.AUTHORIZATION not in request.headers:
+            bearer = self.session(request, scope)
+        if bearer is None:
+            bearer = self.tokens.check(request, scope)
         self.count(bearer)
         return bearer
 

@@ -61,7 +61,7 @@ class ApiTokens:
             counts: where refusals are counted.
             time: seconds that never go back.
         """
-        self._bearers = [(_digest(token.secret), token.bearer) for token in tokens if token.secret]
+        self._bearers = [(self.digest(token.secret), token.bearer) for token in tokens if token.secret]
         self._counts, self._time = counts, time
         self._attempts = Attempts()
 
@@ -70,9 +70,18 @@ class ApiTokens:
         """Whether anybody can hold one."""
         return bool(self._bearers)
 
+    def known(self, marked: Callable[[bytes], str]) -> list[tuple[Bearer, str]]:
+        """Whoever holds a token, each with a mark made of its digest: by it a session knows its token again."""
+        return [(bearer, marked(digest)) for digest, bearer in self._bearers]
+
+    @staticmethod
+    def digest(secret: str) -> bytes:
+        """A token's; of the same length for all, so that comparing tells nothing of a token's own."""
+        return hashlib.sha256(secret.encode(errors="surrogateescape")).digest()
+
     def bearer_of(self, given: str) -> Bearer | None:
         """Whose token this is. Takes as long whichever it is, and whether or not it is one."""
-        digest, found = _digest(given), None
+        digest, found = self.digest(given), None
         for known, bearer in self._bearers:
             if hmac.compare_digest(known, digest):
                 found = bearer
@@ -112,8 +121,3 @@ class ApiTokens:
         vouch(request)
         request[BEARER] = bearer
         return bearer
-
-
-def _digest(secret: str) -> bytes:
-    """Of the same length for all, so that comparing tells nothing of a token's own."""
-    return hashlib.sha256(secret.encode(errors="surrogateescape")).digest()
