@@ -9,6 +9,7 @@ const FONT = "system-ui, sans-serif";
 const LINE = 16; // height of a line in a box, of 12 px
 const LABEL = 14; // of a line of a label, of 11 px
 const PAD = 10;
+const BESIDE = 6; // between a way and its label
 const WIDEST = { box: 190, label: 150, brief: 120 }; // of texts
 const MARGIN = 8; // around all
 let pictures = 0; // so that the arrowheads of two pictures on a page have two names
@@ -16,8 +17,9 @@ let pictures = 0; // so that the arrowheads of two pictures on a page have two n
 /**
  * @param {object} outline as the API gives it
  * @param {{brief?: boolean}} options `brief`: names of phases alone, and the ways between them without words
- * @returns {{element: SVGSVGElement, show: (current: string | null, path: string[]) => void}} `show` lights up the phase
- *   that a call is in, those that it has been through, and the ways that it took
+ * @returns {{element: SVGSVGElement, show: (current: string | null, path: string[]) => void, begins: number}} `show`
+ *   lights up the phase that a call is in, those that it has been through, and the ways that it took; `begins` is how
+ *   far from the left the first phase stands
  */
 export function picture(outline, { brief = false } = {}) {
   const tip = `tip-${++pictures}`;
@@ -56,7 +58,7 @@ export function picture(outline, { brief = false } = {}) {
     const taken = new Set(been.slice(1).map((id, before) => `${been[before]} ${id}`));
     ways.forEach(({ start, end }, number) => arrows[number]?.classList.toggle("taken", taken.has(`${start} ${end}`)));
   };
-  return { element, show };
+  return { element, show, begins: MARGIN + (placed.nodes.get(boxes[0]?.id)?.x ?? 0) };
 }
 
 /** The same in words: every phase with what it is about, and where it leads. */
@@ -126,8 +128,9 @@ function merged(outline, brief) {
   }
   return [...found.values()].map((way) => ({
     ...way,
-    width: way.lines.length ? Math.max(...way.lines.map((line) => measure(line, 400, 11))) + 8 : 0,
+    width: way.lines.length ? Math.max(...way.lines.map((line) => measure(line, 400, 11))) + 2 * BESIDE : 0,
     height: way.lines.length * LABEL,
+    pull: way.kind === "transition" ? 4 : 1,
   }));
 }
 
@@ -158,7 +161,7 @@ function frame(box, { x, y }) {
 function label(way, { label: { x, y } }) {
   const top = y - way.height / 2;
   return way.lines.map((line, number) =>
-    svg("text", { class: "guard", x: round(x), y: round(top + LABEL * (number + 0.8)) }, line),
+    svg("text", { class: "guard", x: round(x + BESIDE), y: round(top + LABEL * (number + 0.8)) }, line),
   );
 }
 

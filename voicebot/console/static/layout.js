@@ -2,16 +2,17 @@
 // (1981). Ways that lead back are turned round; a way over several layers passes through a point in each; a label
 // stands in a layer of its own, as wide as it is, so that nothing covers it. Pure: sizes in, places out, in pixels.
 
-const SWEEPS = 12; // over all layers, for their order and for their places; more change nothing that is seen
-const STRAIGHT = 6; // how much more a long way wants to be straight than a short one
+const SWEEPS = 24; // over all layers, for their order and for their places; more change nothing that is seen
+const STRAIGHT = 4; // how much more a long way wants to be straight than a short one
 
 /**
  * @param {{id: string, width: number, height: number}[]} nodes the one to begin with first
- * @param {{start: string, end: string, width?: number, height?: number}[]} ways between nodes; of its label the size
+ * @param {{start: string, end: string, width?: number, height?: number, pull?: number}[]} ways between nodes; of its
+ *   label the size, and how much more than others it wants to be straight
  * @param {{across?: number, between?: number}} gaps between neighbours, and between layers
  * @returns {{width: number, height: number, nodes: Map<string, {x: number, y: number}>,
- *   ways: {points: {x: number, y: number}[], label: {x: number, y: number}}[]}} middles of boxes and labels; the points
- *   of a way from its start to its end, none of one that leads nowhere else, in the order of `ways`
+ *   ways: {points: {x: number, y: number}[], label: {x: number, y: number}}[]}} middles of boxes; of a label, which
+ *   stands at the right of its way, the middle of its left side; the points of a way from its start to its end, none of one that leads nowhere else, in the order of `ways`
  */
 export function layout(nodes, ways, { across = 28, between = 22 } = {}) {
   if (!nodes.length) return { width: 0, height: 0, nodes: new Map(), ways: [] };
@@ -59,10 +60,10 @@ function layered(nodes, ways) {
       const here = layer === labelled ? spot(way.width ?? 0, way.height ?? 0) : spot(0, 0);
       here.isBend = true;
       layers[layer].push(here);
-      link(spots.at(-1), here);
+      link(spots.at(-1), here, way.pull ?? 1);
       spots.push(here);
     }
-    link(spots.at(-1), lower);
+    link(spots.at(-1), lower, way.pull ?? 1);
     spots.push(lower);
     return { spots, turned, label: turned ? spots.at(-2) : spots[1] };
   });
@@ -73,9 +74,15 @@ function spot(width, height) {
   return { width, height, x: 0, y: 0, tall: 0, up: [], down: [], isBend: false };
 }
 
-function link(upper, lower) {
-  upper.down.push(lower);
-  lower.up.push(upper);
+function link(upper, lower, pull) {
+  const held = pull * (upper.isBend && lower.isBend ? STRAIGHT : 1);
+  upper.down.push({ to: lower, held });
+  lower.up.push({ to: upper, held });
+}
+
+/** Where a way runs through a spot: beside its label. */
+function lineAt(one) {
+  return one.isBend ? one.x - one.width / 2 : one.x;
 }
 
 /** The ways (by number) that lead back to where a walk from the first node came from. */
@@ -137,7 +144,7 @@ function order(layers) {
 }
 
 function mean(neighbours) {
-  return neighbours.length ? neighbours.reduce((sum, one) => sum + one.position, 0) / neighbours.length : null;
+  return neighbours.length ? neighbours.reduce((sum, { to }) => sum + to.position, 0) / neighbours.length : null;
 }
 
 function number(layer) {
@@ -148,7 +155,7 @@ function crossings(layers) {
   layers.forEach(number);
   let count = 0;
   for (const layer of layers) {
-    const ways = layer.flatMap((one) => one.down.map((other) => [one.position, other.position]));
+    const ways = layer.flatMap((one) => one.down.map(({ to }) => [one.position, to.position]));
     ways.forEach(([a, b], n) => {
       for (const [c, d] of ways.slice(n + 1)) if ((a - c) * (b - d) < 0) count++;
     });
@@ -161,7 +168,7 @@ function place(layers, across) {
   for (const layer of layers) settle(layer, across, () => null);
   for (let sweep = 0; sweep < SWEEPS; sweep++) {
     const downwards = sweep % 2 === 0;
-    const both = sweep >= SWEEPS - 2;
+    const both = sweep >= SWEEPS / 2;
     for (const layer of downwards ? layers : layers.toReversed()) {
       settle(layer, across, (one) => wanted(one, both ? [...one.up, ...one.down] : downwards ? one.up : one.down));
     }
@@ -171,10 +178,9 @@ function place(layers, across) {
 function wanted(one, neighbours) {
   let sum = 0;
   let weight = 0;
-  for (const other of neighbours) {
-    const pull = one.isBend && other.isBend ? STRAIGHT : 1;
-    sum += pull * other.x;
-    weight += pull;
+  for (const { to, held } of neighbours) {
+    sum += held * (lineAt(to) - lineAt(one) + one.x);
+    weight += held;
   }
   return weight ? { x: sum / weight, weight } : null;
 }
@@ -209,11 +215,13 @@ function traced(chain) {
   if (!chain) return { points: [], label: { x: 0, y: 0 } };
   const { spots, turned, label } = chain;
   const [first, last] = [spots[0], spots.at(-1)];
-  const points = spots.flatMap(({ x, y, tall }) => [
-    { x, y: y - tall / 2 },
-    { x, y: y + tall / 2 },
-  ]);
+  const points = spots
+    .filter((one) => !one.isBend || one.tall > 0) // where nothing stands, a way need not turn
+    .flatMap((one) => [
+      { x: lineAt(one), y: one.y - one.tall / 2 },
+      { x: lineAt(one), y: one.y + one.tall / 2 },
+    ]);
   points[0] = { x: first.x, y: first.y + first.height / 2 };
   points[points.length - 1] = { x: last.x, y: last.y - last.height / 2 };
-  return { points: turned ? points.reverse() : points, label: { x: label.x, y: label.y } };
+  return { points: turned ? points.reverse() : points, label: { x: lineAt(label), y: label.y } };
 }

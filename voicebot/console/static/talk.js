@@ -62,6 +62,7 @@ export class TalkView {
   #send = h("button", { type: "submit" }, "Send");
   #controls = h("div", { class: "inline" }, this.#level, this.#mute, this.#hangUp);
   #pad = h("details", { class: "pad" });
+  #line;
   #result = h("section", { class: "card result", tabindex: "-1", hidden: true, "aria-label": "How it ended" });
   #ended = null;
   #heardAt = 0;
@@ -76,15 +77,16 @@ export class TalkView {
       this.#write();
     });
     this.#makePad();
+    this.#line = h(
+      "section",
+      { class: "card line-card", "aria-label": "The line", hidden: true },
+      h("div", { class: "inline line-head" }, this.#status, this.#clock, h("span", { class: "push" }, this.#controls)),
+      h("div", { class: "inline" }, "Phase", this.#phase, this.#progress, this.#share),
+    );
     this.element = h(
       "div",
       { class: "talk stack", hidden: true },
-      h(
-        "section",
-        { class: "card line-card", "aria-label": "The line" },
-        h("div", { class: "inline line-head" }, this.#status, this.#clock, h("span", { class: "push" }, this.#controls)),
-        h("div", { class: "inline" }, "Phase", this.#phase, this.#progress, this.#share),
-      ),
+      this.#line,
       this.#result,
       h(
         "div",
@@ -109,8 +111,8 @@ export class TalkView {
     this.#setProgress(0);
     this.#pad.open = (form.observations ?? []).some((one) => one.keypad);
     this.element.hidden = false;
+    this.#line.hidden = true;
     this.#setLive(false);
-    this.say("Connecting …");
   }
 
   /** What is going on, in a line; `tone` as that of a badge. */
@@ -123,6 +125,8 @@ export class TalkView {
   follow(conversation, sessionId, { speaks }) {
     this.#conversation = conversation;
     this.sessionId = sessionId;
+    this.#line.hidden = false;
+    this.say("Connecting …");
     this.#level.hidden = this.#mute.hidden = !speaks;
     const on = (kind, take) => conversation.addEventListener(kind, ({ detail }) => take(detail));
     on("hello", ({ resumed }) => this.#open(resumed));
@@ -143,10 +147,10 @@ export class TalkView {
     on("closed", ({ code }) => this.#over(ENDS[this.#ended?.reason] ?? CLOSES[code] ?? "The connection is closed."));
   }
 
-  /** It could not be begun: nothing is shown of it. */
+  /** It could not be begun. */
   drop() {
     this.#conversation = null;
-    this.element.hidden = true;
+    this.#line.hidden = true;
   }
 
   hangUp() {

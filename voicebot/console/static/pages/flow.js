@@ -29,14 +29,15 @@ export async function show(main, { params: { name }, session, signal, setTitle }
     graphCard(outline),
     findingsCard(check.findings),
     coverageCard(stats, outline),
-    h("div", { class: "halves" }, aboutCard(flow, outline), versionsCard(stats, outline.version)),
+    h("div", { class: "columns" }, aboutCard(flow, outline), versionsCard(stats, outline.version)),
     formCard(name, flow, signal),
   );
 }
 
 function graphCard(outline) {
-  const drawn = h("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "Picture of the flow" });
-  drawn.append(picture(outline).element);
+  const { element, begins } = picture(outline);
+  const drawn = h("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "Picture of the flow" }, element);
+  requestAnimationFrame(() => (drawn.scrollLeft = begins - drawn.clientWidth / 2)); // where that is narrow
   return card(
     "How a call goes",
     tabs("Views of the flow", [
@@ -67,8 +68,8 @@ function coverageCard(stats, outline) {
   }
   const most = Math.max(stats.calls, ...stats.phases.map((one) => one.entered));
   const bar = ({ entered, dropped }) => {
-    const whole = h("span", { class: "bar-all" }, h("span", { class: "bar-lost", css: { width: `${share(dropped, entered)}%` } }));
-    whole.style.width = `${share(entered, most)}%`;
+    const red = h("span", { class: "bar-lost", css: { width: `${share(dropped, entered)}%` } });
+    const whole = h("span", { class: "bar-all", css: { width: `${share(entered, most)}%` } }, red);
     return h("span", { class: "bar", "aria-hidden": "true" }, whole);
   };
   const rows = table(
@@ -119,7 +120,7 @@ function aboutCard(flow, outline) {
   const fields = table(
     "What it finds out",
     [
-      { name: "Field", cell: (one) => h("code", {}, one.name) },
+      { name: "Field", cell: (one) => h("code", { class: "nowrap" }, one.name) },
       { name: "What", cell: (one) => one.description, class: "words" },
       { name: "How", cell: (one) => how(one).map((word) => [badge(word), " "]) },
     ],
@@ -128,11 +129,11 @@ function aboutCard(flow, outline) {
   const names = (some) => (some?.length ? some.join(", ") : null);
   return card("What it finds out", [
     facts(
+      ["Begins in", outline.initial_phase],
       ["Languages", names(flow.languages)],
       ["Voice", flow.voice],
       ["Numbers", names(flow.numbers)],
       ["Transfers to", names(Object.keys(flow.targets ?? {}))],
-      ["Begins in", outline.initial_phase],
     ),
     flow.observations?.length ? fields : empty("It finds out nothing."),
   ]);

@@ -51,7 +51,7 @@ export async function show(main, { signal }) {
 export function counted(findings) {
   const errors = findings.filter((one) => one.severity === "error").length;
   const warnings = findings.length - errors;
-  if (!findings.length) return badge("none", "good");
+  if (!findings.length) return badge("no findings", "good");
   return [
     errors > 0 && badge(errors === 1 ? "1 error" : `${errors} errors`, "bad"),
     warnings > 0 && badge(warnings === 1 ? "1 warning" : `${warnings} warnings`, "warn"),

@@ -64,16 +64,29 @@ export async function show(main, { query, session, signal }) {
     form.inert = false;
     start.textContent = "Talk again";
   });
-  const describe = () => (goal.textContent = flows.find(({ name }) => name === flow.value)?.goal ?? "");
+  const describe = async () => {
+    const name = flow.value;
+    goal.textContent = flows.find((one) => one.name === name)?.goal ?? "";
+    try {
+      const [outline, json] = await Promise.all([
+        get(path`/flows/${name}/outline`, {}, { signal }),
+        get(path`/flows/${name}`, {}, { signal }),
+      ]);
+      if (name === flow.value) view.prepare(outline, json);
+    } catch (error) {
+      if (!signal.aborted) fill(told, inWords(error));
+    }
+  };
   flow.addEventListener("change", describe);
   silent.addEventListener("change", () => (start.textContent = silent.checked ? "Start writing" : "Start talking"));
-  describe();
   add(main, form, view.element);
+  await describe();
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     fill(told);
     form.inert = true;
     try {
+      await describe(); // it may have been changed since
       await begin(view, { flow: flow.value, caller: caller.value.trim(), speaks: !silent.checked, signal });
     } catch (error) {
       form.inert = false;
@@ -89,14 +102,9 @@ async function begin(view, { flow, caller, speaks, signal }) {
   const stream = speaks ? await microphone() : null;
   const stop = () => stream?.getTracks().forEach((track) => track.stop());
   try {
-    const [outline, form] = await Promise.all([
-      get(path`/flows/${flow}/outline`, {}, { signal }),
-      get(path`/flows/${flow}`, {}, { signal }),
-    ]);
     const begun = await post("/conversations", caller ? { flow, caller } : { flow }, { signal });
     const address = new URL(begun.websocket_url);
     if (address.host !== location.host) throw new ElsewhereError(address);
-    view.prepare(outline, form);
     const conversation = new Conversation(begun.websocket_url, begun.ticket);
     view.follow(conversation, begun.session_id, { speaks });
     await conversation.connect();
