@@ -42,7 +42,7 @@ export function picture(outline, { brief = false } = {}) {
       {},
       svg(
         "marker",
-        { id: tip, viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 8, markerHeight: 8, orient: "auto" },
+        { id: tip, viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 8, markerHeight: 8, markerUnits: "userSpaceOnUse", orient: "auto" },
         svg("path", { class: "tip", d: "M0 0L8 4L0 8Z" }),
       ),
     ),
@@ -138,10 +138,10 @@ function path(points) {
   let d = "";
   points.forEach(({ x, y }, number) => {
     const at = `${round(x)} ${round(y)}`;
-    if (number === 0) d = `M${at}`;
-    else if (number % 2) d += `L${at}`;
+    const before = points[number - 1];
+    if (!before) d = `M${at}`;
+    else if (number % 2) d += before.y === y ? "" : `V${round(y)}`; // a line of no length would turn the arrowhead
     else {
-      const before = points[number - 1];
       const middle = round((before.y + y) / 2);
       d += `C${round(before.x)} ${middle} ${round(x)} ${middle} ${at}`;
     }

@@ -43,6 +43,7 @@ export class TalkView {
   #transcript = new Transcript();
   #observed = new Observed();
   #graph = h("div", { class: "graph" });
+  #name = h("strong", {});
   #status = h("p", { class: "status", role: "status" });
   #clock = h("span", { class: "clock", role: "timer", "aria-label": "Duration" }, "0:00");
   #phase = h("strong", { class: "phase-name" });
@@ -80,7 +81,7 @@ export class TalkView {
     this.#line = h(
       "section",
       { class: "card line-card", "aria-label": "The line", hidden: true },
-      h("div", { class: "inline line-head" }, this.#status, this.#clock, h("span", { class: "push" }, this.#controls)),
+      h("div", { class: "inline line-head" }, this.#name, this.#status, this.#clock, h("span", { class: "push" }, this.#controls)),
       h("div", { class: "inline" }, "Phase", this.#phase, this.#progress, this.#share),
     );
     this.element = h(
@@ -97,8 +98,13 @@ export class TalkView {
     );
   }
 
+  get isOver() {
+    return this.#conversation === null;
+  }
+
   /** Make everything ready for a flow: `outline` and `form` as the API gives them. */
   prepare(outline, form) {
+    this.#name.textContent = outline.flow;
     this.#picture = picture(outline, { brief: true });
     fill(this.#graph, this.#picture.element);
     this.#path = [];
@@ -224,10 +230,10 @@ export class TalkView {
       ),
     );
     this.#result.hidden = false;
-    this.#result.focus({ preventScroll: true });
-    this.#result.scrollIntoView({ block: "nearest" });
-    announce(text);
     this.onOver();
+    this.#result.focus({ preventScroll: true });
+    this.#result.scrollIntoView({ block: "center" });
+    announce(text);
   }
 
   #tick(began) {

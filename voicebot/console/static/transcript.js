@@ -47,7 +47,9 @@ export class Transcript {
 
   /** A message `heard`: the utterance is over, and so much of it has reached the caller. */
   heard({ item_id: item, text, heard_text: heard, interrupted }) {
+    const isWithoutWords = !this.#said.has(item); // exact words are only told of when they were heard
     const line = this.#said.get(item) ?? this.#botLine(item);
+    if (isWithoutWords) this.#beforeUnheard(line);
     line.isOver = true;
     line.element.classList.remove("pending");
     line.words.replaceChildren(heard);
@@ -69,6 +71,12 @@ export class Transcript {
     this.#speaking?.element.remove();
     this.#speaking = null;
     for (const { element, isOver } of this.#said.values()) if (!isOver) element.classList.remove("pending");
+  }
+
+  /** What was heard comes before what is made already, and yet to be heard. */
+  #beforeUnheard(line) {
+    const later = [...this.#said.values()].find((one) => one !== line && !one.isOver);
+    later?.element.before(line.element);
   }
 
   #botLine(item) {

@@ -120,7 +120,7 @@ function aboutCard(flow, outline) {
   const fields = table(
     "What it finds out",
     [
-      { name: "Field", cell: (one) => h("code", { class: "nowrap" }, one.name) },
+      { name: "Field", cell: (one) => h("code", {}, one.name), class: "whole" },
       { name: "What", cell: (one) => one.description, class: "words" },
       { name: "How", cell: (one) => how(one).map((word) => [badge(word), " "]) },
     ],

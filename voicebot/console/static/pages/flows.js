@@ -15,12 +15,12 @@ export async function show(main, { signal }) {
   const rows = table(
     "Flows",
     [
-      { name: "Flow", cell: (flow) => flow.name },
+      { name: "Flow", cell: (flow) => flow.name, class: "whole" },
       { name: "Goal", cell: (flow) => flow.goal, class: "words" },
       { name: "Phases", cell: (flow) => flow.phases.length, class: "num" },
-      { name: "Numbers", cell: (flow) => flow.numbers.join(", ") },
+      { name: "Numbers", cell: (flow) => flow.numbers.join(", "), class: "whole" },
       { name: "Findings", cell: (flow) => findings.get(flow.name) },
-      { name: "Version", cell: (flow) => h("code", {}, flow.version) },
+      { name: "Version", cell: (flow) => h("code", {}, flow.version), class: "whole" },
     ],
     flows,
     { to: (flow) => path`/flows/${flow.name}` },

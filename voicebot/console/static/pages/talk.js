@@ -61,7 +61,7 @@ export async function show(main, { query, session, signal }) {
     told,
   );
   const view = new TalkView(() => {
-    form.inert = false;
+    form.hidden = form.inert = false;
     start.textContent = "Talk again";
   });
   const describe = async () => {
@@ -88,6 +88,7 @@ export async function show(main, { query, session, signal }) {
     try {
       await describe(); // it may have been changed since
       await begin(view, { flow: flow.value, caller: caller.value.trim(), speaks: !silent.checked, signal });
+      form.hidden = !view.isOver;
     } catch (error) {
       form.inert = false;
       view.drop();
