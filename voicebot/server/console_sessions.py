@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from voicebot.log_events import named
 from voicebot.settings import SCOPES, Scope
@@ -134,14 +134,17 @@ class ConsoleSessions:
         return session
 
     def check(self, request: web.Request, scope: Scope) -> Bearer | None:
-        """Let nobody on who has a session and may not do this; None if they have none, and are to show a token.
+        """Let nobody on who has a session and may not do this; None if they bring no cookie, and are to show a token.
 
         Raises:
-            HTTPException: 403, the scope is less, or a request that changes something is not from our own page.
+            HTTPException: 401, the session is over; 403, the scope is less, or a request that changes something is not
+                from our own page.
         """
-        session = self.session_of(request)
-        if session is None:
+        if not request.cookies.get(self.cookie):
             return None
+        session = self.session_of(request)
+        if session is None:  # no attempt at a token: a console that was left open must not lock its owner out
+            raise problem(401, "session", "the session is over; log in again", headers={"WWW-Authenticate": "Bearer"})
         if request.method not in SAFE_METHODS:
             self.refuse_foreign(request)
             self.require_csrf(request, session)
@@ -186,9 +189,10 @@ class ConsoleSessions:
     # ---- the cookie -------------------------------------------------------------------------------------------------
 
     def _set(self, response: web.StreamResponse, value: str, lasts_s: int) -> None:
-        response.set_cookie(
-            self.cookie, value, max_age=max(0, lasts_s), path="/", secure=self._secure, httponly=True, samesite="Strict"
-        )
+        """By the header itself: when an answer is about to be sent, aiohttp has written its own cookies already."""
+        secure = "; Secure" if self._secure else ""
+        kept = f"Path=/; Max-Age={max(0, lasts_s)}; HttpOnly; SameSite=Strict{secure}"
+        response.headers.add(hdrs.SET_COOKIE, f"{self.cookie}={value}; {kept}")
 
     def _written(self, session: Session) -> str:
         bearer = session.bearer

@@ -30,7 +30,11 @@ export function duration(seconds) {
 }
 
 export const ms = (value) => (known(value) ? `${new Intl.NumberFormat(LOCALE).format(Math.round(value))} ms` : NONE);
-export const seconds = (value) => (known(value) ? `${plain.format(value)} s` : NONE);
+/** 12.3 s; from 100 s on in minutes. */
+export function seconds(value) {
+  if (!known(value)) return NONE;
+  return value < 100 ? `${plain.format(value)} s` : `${Math.floor(value / 60)} min ${Math.round(value % 60)} s`;
+}
 export const number = (value) => (known(value) ? plain.format(value) : NONE);
 export const percent = (share) => (known(share) ? `${Math.round(share * 100)} %` : NONE);
 export const text = (value) => (known(value) ? String(value) : NONE);
@@ -44,14 +48,15 @@ export function money(usd) {
 /** A word for programs, as words: caller_hung_up → caller hung up. */
 export const words = (name) => (known(name) ? String(name).replaceAll("_", " ") : NONE);
 
-/** A value that a flow found out, on one line. */
+/** A value that a flow found out, on one line; what is null in it is left out. */
 export function value(one) {
   if (one === null || one === undefined) return NONE;
   if (typeof one === "boolean") return one ? "yes" : "no";
   if (Array.isArray(one)) return one.length ? one.map(value).join(", ") : "none";
   if (typeof one === "object")
     return Object.entries(one)
+      .filter(([, inner]) => inner !== null)
       .map(([key, inner]) => `${words(key)}: ${value(inner)}`)
-      .join("; ");
+      .join(", ");
   return String(one);
 }

@@ -95,7 +95,7 @@ class Gate:
     """What stands before every endpoint with a scope: tokens, and how often each may ask.
 
     `session` knows those whom the console has let in: it gives whoever has a session that may do this, and None for who
-    has none and must show a token.
+    brings none and must show a token.
     """
 
     tokens: ApiTokens
