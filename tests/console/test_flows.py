@@ -88,7 +88,7 @@ async def test_figures_of_real_calls_are_shown(silence: Path, open_browser: Open
         await at.see("dl.facts", "caller hung up")
         await at.see("tr", SHELF.get("visit").version)
         await at.page.click("[role=tab]:has-text('List')")
-        await at.see("ol.phases li", "reception: name; the call begins here".split(":")[0])
+        await at.see("ol.phases li", "reception: the call begins here; name")
         await at.page.click("[role=tab]:has-text('Report schema')")
         await at.see("pre", "Report of a call with visit")
         await at.page.click("text=Talk with it")

@@ -53,7 +53,7 @@ CALL = (
     ),
     Turn(YES, ((noted(accepted=(True, "Yes, go ahead")),), (Says(GOODBYE),))),
 )
-HOSTILE = "<img src=x onerror=\"window.hacked=1\"><script>window.hacked=1</script>"
+HOSTILE = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>'
 
 
 def after(*said: str, slack_s: float = 7.0) -> float:
@@ -177,9 +177,7 @@ async def test_nothing_that_is_said_runs_as_a_script(silence: Path, open_browser
         ("NotReadableError", "in use by another program"),
     ],
 )
-async def test_microphone_that_cannot_be_had_is_told(
-    name: str, words: str, silence: Path, open_browser: Open
-) -> None:
+async def test_microphone_that_cannot_be_had_is_told(name: str, words: str, silence: Path, open_browser: Open) -> None:
     async with console(open_browser, SHELF, (), silence) as at:
         refuse = f"() => Promise.reject(new DOMException('no', {json.dumps(name)}))"
         await at.page.add_init_script(f"navigator.mediaDevices.getUserMedia = {refuse};")
