@@ -32,12 +32,15 @@ class LiveView:
     def __init__(self, engine: PhaseEngine) -> None:
         self._engine = engine
         self._progress = -1.0
+        specs = engine.flow.specs.values()
+        self._at_times = {spec.name: "" for spec in specs if spec.ask.needed_if is not None}  # → their status as told
 
     def state(self) -> Told:
         """All that stands now, for a client that has just come, or come back."""
         engine = self._engine
         self._progress = self._now()
         observations = {name: self._observation(name) for name in engine.flow.specs}
+        self._at_times = {name: engine.status(name) for name in self._at_times}
         return "state", {"phase": engine.state.phase, "progress": self._progress, "observations": observations}
 
     def ended(self, reason: str) -> Told:
@@ -94,7 +97,16 @@ class LiveView:
                 yield "model", {"connected": False}
             case ModelConnected():
                 yield "model", {"connected": True}
-        if isinstance(entry, _PROGRESSES) and (progress := self._now()) != self._progress:
+        if isinstance(entry, _PROGRESSES):
+            yield from self._follows()
+
+    def _follows(self) -> Iterator[Told]:
+        """What has come of an entry besides: fields that are needed now, or no longer, and progress."""
+        for name, before in self._at_times.items():
+            self._at_times[name] = status = self._engine.status(name)
+            if status != before and "filled" not in (status, before):  # of values it is told anyway
+                yield "observation", {"name": name, **self._observation(name)}
+        if (progress := self._now()) != self._progress:
             self._progress = progress
             yield "progress", {"progress": progress}
 

@@ -331,6 +331,9 @@ async def test_flows_are_shown(tmp_path: Path) -> None:
         assert await made.get("/flows/visit") == json.loads(loaded.document)
         assert (await made.get("/flows/visit/schema"))["title"] == "Report of a call with visit"
         assert (await made.get("/flows/visit/check"))["version"] == loaded.version
+        outline = await made.get("/flows/visit/outline")
+        assert (outline["version"], outline["initial_phase"]) == (loaded.version, "reception")
+        assert [one["name"] for one in outline["phases"]] == ["reception"]
         assert (await made.get("/flows/..%2Fvisit", status=404))["code"] == "not_found"
         for query, kind, begin in [("", "image/svg+xml", "<svg"), ("?format=mermaid", "text/plain", "")]:
             async with made.client.get(f"/flows/visit/graph{query}", headers=HOLDER) as answer:

@@ -12,10 +12,16 @@ import * as overview from "./pages/overview.js";
 import * as calls from "./pages/calls.js";
 import * as call from "./pages/call.js";
 import * as deliveries from "./pages/deliveries.js";
+import * as flows from "./pages/flows.js";
+import * as flow from "./pages/flow.js";
+import * as talk from "./pages/talk.js";
 
 export const PAGES = [
   { ...overview, nav: true },
   { ...calls, nav: true },
   { ...call },
   { ...deliveries, nav: true },
+  { ...flows, nav: true },
+  { ...flow },
+  { ...talk, nav: true },
 ];

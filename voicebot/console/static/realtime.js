@@ -6,8 +6,9 @@
 //   await conversation.openMicrophone();
 //
 // Every message of the server's that is not audio is an event of its type, with the message as `detail`; beside those,
-// `closed` says that it is over for good. No dependencies; nothing inline, nothing evaluated: it works under
-// `script-src 'self'` with `connect-src` for the server. `realtime-worklet.js` lies beside this file.
+// `lost` says that the socket broke and is being opened again, and `closed` that it is over for good. No dependencies;
+// nothing inline, nothing evaluated: it works under `script-src 'self'` with `connect-src` for the server.
+// `realtime-worklet.js` lies beside this file.
 
 const RATE_HZ = 24000;
 const PROTOCOL = "voicebot.v1";
@@ -65,10 +66,14 @@ export class Conversation extends EventTarget {
     await this.#open();
   }
 
-  /** Begin to speak. Rejects as `getUserMedia` does, when nobody allows it or there is none. */
-  async openMicrophone(constraints = VOICE) {
+  /**
+   * Begin to speak. Rejects as `getUserMedia` does, when nobody allows it or there is none.
+   * @param {MediaTrackConstraints | MediaStream} from how a microphone is asked for; or one that was had before
+   */
+  async openMicrophone(from = VOICE) {
     if (this.#microphone) return;
-    const stream = await navigator.mediaDevices.getUserMedia({ audio: constraints });
+    const isThere = from instanceof MediaStream;
+    const stream = isThere ? from : await navigator.mediaDevices.getUserMedia({ audio: from });
     let context = this.#speaker ?? new AudioContext({ sampleRate: RATE_HZ });
     let source;
     try {
@@ -139,6 +144,7 @@ export class Conversation extends EventTarget {
   }
 
   async #comeBack(code, reason) {
+    this.#tell("lost", { type: "lost", code, reason });
     this.#player?.port.postMessage({ epoch: 0 });
     const until = performance.now() + RETURN_MS;
     while (performance.now() < until) {

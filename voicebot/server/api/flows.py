@@ -15,7 +15,7 @@ from aiohttp import web
 from voicebot.delivery.report import report_schema
 from voicebot.errors import UnknownFlowError
 from voicebot.flow.check import check
-from voicebot.flow.graph import mermaid
+from voicebot.flow.graph import ANYWHERE, anywhere_lines, box_lines, edges, mermaid
 from voicebot.flow.loader import FlowShelf, LoadedFlow
 from voicebot.flow.svg import svg
 from voicebot.store.contract import CallFilter, Store
@@ -27,10 +27,13 @@ from .models import (
     FlowCheck,
     FlowFault,
     FlowList,
+    FlowOutline,
     FlowRow,
     FlowStats,
     GraphQuery,
+    PhaseDrawn,
     StatsQuery,
+    WayDrawn,
 )
 from .problems import Wrong, missing, problem
 
@@ -100,6 +103,16 @@ class FlowEndpoints:
             ),
             Endpoint(
                 method="GET",
+                path="/flows/{name}/outline",
+                name="outline_flow",
+                tag="flows",
+                summary="A flow's phases and the ways between them, for who draws it.",
+                handle=self.outline,
+                scope="read",
+                answers={200: Content("What a drawing is made of.", FlowOutline)},
+            ),
+            Endpoint(
+                method="GET",
                 path="/flows/{name}/check",
                 name="check_flow",
                 tag="flows",
@@ -145,6 +158,29 @@ class FlowEndpoints:
         text = await asyncio.to_thread(svg, loaded.flow)
         policy = {"Content-Security-Policy": _policy_of(text)}
         return web.Response(text=text, content_type="image/svg+xml", headers=policy)
+
+    async def outline(self, request: web.Request) -> web.StreamResponse:
+        """What a flow's picture is made of."""
+        loaded = self._loaded(request)
+        flow = loaded.flow
+        return answer(
+            FlowOutline(
+                flow=loaded.name,
+                version=loaded.version,
+                initial_phase=flow.initial_phase,
+                phases=[
+                    PhaseDrawn(name=one.name, lines=box_lines(flow, one), ends=one.end is not None)
+                    for one in flow.phases
+                ],
+                ways=[
+                    WayDrawn(
+                        start=None if one.start == ANYWHERE else one.start, end=one.end, label=one.label, kind=one.kind
+                    )
+                    for one in edges(flow)
+                ],
+                anywhere=anywhere_lines(flow),
+            )
+        )
 
     async def check(self, request: web.Request) -> web.StreamResponse:
         """What is wrong with a flow; worked out once for each version."""

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
 from voicebot.call.wishes import LONGEST_NOTE
+from voicebot.flow.ways import WayKind
 from voicebot.flow.wording import LONGEST_SAY
 
 from .pages import MOST_ROWS
@@ -274,6 +275,34 @@ class GraphQuery(Asked):
     """How it is drawn."""
 
     format: Literal["svg", "mermaid"] = Field("svg", description="svg or mermaid.")
+
+
+class PhaseDrawn(BaseModel):
+    """A phase as it stands in a drawing."""
+
+    name: str
+    lines: list[str] = Field(description="What it finds out, says, waits for and does.")
+    ends: bool = Field(description="Whether the call ends in it.")
+
+
+class WayDrawn(BaseModel):
+    """A way from one phase to another."""
+
+    start: str | None = Field(description="None if it is open from every phase.")
+    end: str
+    label: str = Field(description="Its guard or its cause; empty if it always holds.")
+    kind: WayKind
+
+
+class FlowOutline(BaseModel):
+    """What a drawing of a flow is made of."""
+
+    flow: str
+    version: str
+    initial_phase: str
+    phases: list[PhaseDrawn]
+    ways: list[WayDrawn] = Field(description="In the order in which they are tried.")
+    anywhere: list[str] = Field(description="What may happen in every phase, and leads to none.")
 
 
 class FindingShown(BaseModel):
