@@ -14,7 +14,7 @@ import { deliveryBadge, evidenceBadge, outcomeBadge, statusBadge } from "../tone
 export const pattern = "/calls/:call_sid";
 export const title = "Call";
 
-const AFRESH_MS = 400; // entries come in bunches; the call is asked for after one
+const AFRESH_MS = 800; // entries come in bunches; the call is asked for after one
 const JOURNAL_ROWS = 500;
 const HEARD = new Set(["kept", "cut_short"]);
 
