@@ -88,7 +88,7 @@ async def test_figures_of_real_calls_are_shown(silence: Path, open_browser: Open
         await at.see("dl.facts", "caller hung up")
         await at.see("tr", SHELF.get("visit").version)
         await at.page.click("[role=tab]:has-text('List')")
-        await at.see("ol.phases li", "reception: the call begins here; name")
+        await at.see("ol.phase-list li", "reception: the call begins here; name")
         await at.page.click("[role=tab]:has-text('Report schema')")
         await at.see("pre", "Report of a call with visit")
         await at.page.click("text=Talk with it")
@@ -119,7 +119,7 @@ async def test_hostile_flow_is_shown_and_not_run(silence: Path, open_browser: Op
         await at.see(".finding", HOSTILE)
         await at.page.click(".row-link")
         await at.see("h1", name)
-        await at.see(".lead", HOSTILE)
+        await at.see(".goal", HOSTILE)
         await at.go(f"/talk?flow={quote(name)}")
         await at.see("form.begin p", HOSTILE)
         assert await at.page.evaluate("window.hacked") is None

@@ -98,6 +98,7 @@ async def test_order_is_placed_from_a_browsers_microphone(tmp_path: Path, open_b
         await at.see("[data-field=items][data-state=confirmed]", "name: Margherita · quantity: 1")
         await at.see("[data-field=mode]", "“to collect”")
         await at.see("[data-field=total]", "8.50")
+        await at.see("[data-field=address] .badge", "not needed")
         await at.see("g.phase.current", "details")
         await at.see("g.phase.done", "order")
         await at.see("path.way.taken")
@@ -145,7 +146,7 @@ async def test_caller_hangs_up_and_talks_again(silence: Path, open_browser: Open
         await at.see("button[aria-pressed=true]", "Muted")
         await at.page.click("text=Keypad")
         await at.page.click("button[aria-label='key 5']")
-        await at.see(".transcript .event", "key 5")
+        await at.see(".said-lines .event", "key 5")
         await at.page.click("text=Hang up")
         await at.see(".result", "You have hung up.")
         await at.page.click("text=Talk again")
@@ -195,6 +196,14 @@ async def test_full_house_is_told(silence: Path, open_browser: Open) -> None:
         await second.goto(f"{at.on_stage.public_url}/console/talk?flow=visit", timeout=LIMIT_MS)
         await second.click("form.begin button[type=submit]", timeout=LIMIT_MS)
         await second.locator(".begin .error", has_text="All places are taken.").wait_for(timeout=LIMIT_MS)
+
+
+async def test_model_that_is_not_there_is_told(silence: Path, open_browser: Open) -> None:
+    nowhere = {"VOICEBOT_REALTIME_URL": "ws://127.0.0.1:9/v1/realtime"}
+    async with console(open_browser, SHELF, (), silence, **nowhere) as at:
+        await at.go("/talk?flow=visit")
+        await at.page.click("form.begin button[type=submit]", timeout=LIMIT_MS)
+        await at.see(".result .error", "The model cannot be reached.")
 
 
 async def test_token_that_may_only_read_is_told(silence: Path, open_browser: Open) -> None:

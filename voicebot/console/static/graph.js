@@ -75,7 +75,7 @@ export function listed(outline) {
   const common = waysOf(null);
   return h(
     "ol",
-    { class: "phases" },
+    { class: "phase-list" },
     outline.phases.map((one) => phase(one.name, notes(outline, one), waysOf(one.name))),
     (common.length > 0 || outline.anywhere.length > 0) && phase(ANYWHERE, outline.anywhere, common),
   );

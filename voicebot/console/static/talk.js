@@ -81,7 +81,7 @@ export class TalkView {
     this.#line = h(
       "section",
       { class: "card line-card", "aria-label": "The line", hidden: true },
-      h("div", { class: "inline line-head" }, this.#name, this.#status, this.#clock, h("span", { class: "push" }, this.#controls)),
+      h("div", { class: "inline phone-head" }, this.#name, this.#status, this.#clock, h("span", { class: "push" }, this.#controls)),
       h("div", { class: "inline" }, "Phase", this.#phase, this.#progress, this.#share),
     );
     this.element = h(

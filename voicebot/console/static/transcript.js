@@ -9,7 +9,7 @@ export class Transcript {
   #speaking = null; // the line of what the caller says now, which is not transcribed yet
 
   constructor() {
-    this.element = h("ol", { class: "transcript", tabindex: "0", "aria-label": "Transcript" });
+    this.element = h("ol", { class: "said-lines", tabindex: "0", "aria-label": "Transcript" });
   }
 
   clear() {

@@ -25,7 +25,7 @@ export async function show(main, { params: { name }, session, signal, setTitle }
       counted(check.findings),
       h("span", { class: "push" }, may(session, "operate") && talk),
     ),
-    h("p", { class: "lead" }, flow.goal),
+    h("p", { class: "goal" }, flow.goal),
     graphCard(outline),
     findingsCard(check.findings),
     coverageCard(stats, outline),
@@ -68,9 +68,9 @@ function coverageCard(stats, outline) {
   }
   const most = Math.max(stats.calls, ...stats.phases.map((one) => one.entered));
   const bar = ({ entered, dropped }) => {
-    const red = h("span", { class: "bar-lost", css: { width: `${share(dropped, entered)}%` } });
-    const whole = h("span", { class: "bar-all", css: { width: `${share(entered, most)}%` } }, red);
-    return h("span", { class: "bar", "aria-hidden": "true" }, whole);
+    const red = h("span", { class: "reach-lost", css: { width: `${share(dropped, entered)}%` } });
+    const whole = h("span", { class: "reach-all", css: { width: `${share(entered, most)}%` } }, red);
+    return h("span", { class: "reach", "aria-hidden": "true" }, whole);
   };
   const rows = table(
     "Calls by phase",
@@ -82,7 +82,7 @@ function coverageCard(stats, outline) {
           !outline.phases.some(({ name }) => name === one.name) && h("span", { class: "quiet" }, " (of an earlier version)"),
         ],
       },
-      { name: "", cell: bar, class: "bars" },
+      { name: "", cell: bar, class: "reaches" },
       { name: "Got there", cell: (one) => `${number(one.entered)} (${percent(one.entered / stats.calls)})`, class: "num" },
       { name: "Ended there", cell: (one) => number(one.ended_here), class: "num" },
       {
@@ -110,7 +110,7 @@ function coverageCard(stats, outline) {
       h("div", {}, h("h3", {}, "Outcomes"), facts(...share_(stats.outcomes))),
       h("div", {}, h("h3", {}, "How calls ended"), facts(...share_(stats.ended_reasons))),
     ),
-  ], { more: h("span", { class: "quiet" }, since) });
+  ], { more: h("span", { class: "quiet" }, since), class: "reached" });
 }
 
 const lost = (stats) => stats.phases.reduce((sum, one) => sum + one.dropped, 0);
