@@ -74,7 +74,7 @@ async def console(
     microphone: Path,
     *,
     width: int = 1280,
-    dark: bool = False,
+    token: str = TOKEN,
     **settings: object,
 ) -> AsyncIterator[AtConsole]:
     """Somebody has logged in, in front of a server whose model follows a script."""
@@ -85,16 +85,13 @@ async def console(
         stage(shelf, lambda: brain, default_flow=name, settings=given) as on_stage,
         open_browser(microphone) as browser,
     ):
-        context = await browser.new_context(
-            viewport={"width": width, "height": 844}, color_scheme="dark" if dark else "light"
-        )
-        page = await context.new_page()
+        page = await (await browser.new_context(viewport={"width": width, "height": 844})).new_page()
         await page.add_init_script(_AS_IT_IS + _WATCHED)
         at = AtConsole(page, on_stage)
         page.on("console", lambda message: at.complaints.append(message.text))
         page.on("pageerror", lambda error: at.complaints.append(str(error)))
         await at.go("")
-        await page.fill("input[name=token]", TOKEN, timeout=LIMIT_MS)
+        await page.fill("input[name=token]", token, timeout=LIMIT_MS)
         await page.click("button[type=submit]")
         await at.see("nav")
         yield at

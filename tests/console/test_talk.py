@@ -9,7 +9,7 @@ import pytest
 
 from tests.console.at_console import LIMIT_MS, AtConsole, console, recording
 from tests.console.conftest import Open
-from tests.web_site import GREETING, SHELF, TOKEN
+from tests.web_site import GREETING, SHELF
 from voicebot.flow.loader import load_folder, shipped_flows
 from voicebot.sim.brain import Says, Turn
 from voicebot.sim.scenario import noted
@@ -53,6 +53,7 @@ CALL = (
     ),
     Turn(YES, ((noted(accepted=(True, "Yes, go ahead")),), (Says(GOODBYE),))),
 )
+READER = "a-token-that-may-only-read-0123456789"
 HOSTILE = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>'
 
 
@@ -207,7 +208,7 @@ async def test_model_that_is_not_there_is_told(silence: Path, open_browser: Open
 
 
 async def test_token_that_may_only_read_is_told(silence: Path, open_browser: Open) -> None:
-    read_only = {"VOICEBOT_API_TOKEN": "", "VOICEBOT_API_TOKENS": f"reader=read:{TOKEN}"}
-    async with console(open_browser, SHELF, (), silence, **read_only) as at:
+    readers = {"VOICEBOT_API_TOKENS": f"reader=read:{READER}"}
+    async with console(open_browser, SHELF, (), silence, token=READER, **readers) as at:
         await at.go("/talk")
         await at.see("main", "log in with a token of scope operate")

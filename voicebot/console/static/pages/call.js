@@ -112,7 +112,7 @@ function makePage(callSid, first, session, signal) {
     operating,
     card("Way through the flow", timeline),
     recording,
-    h("div", { class: "columns" }, card("Transcript", transcript), card("Observations", observations)),
+    h("div", { class: "columns talked" }, card("Transcript", transcript), card("Observations", observations)),
     card(
       "More",
       tabs("More of the call", [

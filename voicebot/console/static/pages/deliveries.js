@@ -85,7 +85,7 @@ export function show(main, { query, signal, session }) {
       { name: "Attempts", cell: (one) => number(one.attempts), class: "num" },
       { name: "Answer", cell: (one) => [one.status && badge(String(one.status), one.status < 300 ? "good" : "bad"), " ", one.reason] },
       { name: "Next try", cell: (one) => (one.state === "pending" ? when(one.due) : ""), class: "nowrap" },
-      { name: "Call", cell: (one) => link(`/calls/${encodeURIComponent(one.call_sid)}`, "Open", { "aria-label": `Open call ${one.call_sid}` }) },
+      { name: "Call", cell: (one) => link(`/calls/${encodeURIComponent(one.call_sid)}`, "Open", { "aria-label": `Open call ${one.call_sid}` }), class: "nowrap" },
     ];
     if (may(session, "operate")) columns.push({ name: "", cell: (one) => (one.state === "delivered" ? "" : retry(one)) });
     return table("Deliveries, latest first", columns, deliveries);
