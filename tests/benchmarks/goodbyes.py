@@ -111,8 +111,9 @@ def end(seed: int) -> Goodbye:
     said = [read_entry(one.kind, one.body) for one in rehearsal.journal if one.kind == "bot_said"]
     spoken = [one for one in said if isinstance(one, BotSaid) and one.text == goodbye]
     whole = bool(spoken) and not spoken[-1].interrupted and spoken[-1].heard_text == goodbye
-    dropped = stream.received_bytes - sum(played.count for played in stream.played)
-    if not whole or dropped or stream.clears:
+    dropped: float = stream.received_bytes - sum(played.count for played in stream.played)
+    dropped += sum(clear.dropped_ms for clear in stream.clears)  # one that came too late to drop anything harms nobody
+    if not whole or dropped:
         return Goodbye(seed, ending, None, faults)
     return Goodbye(seed, ending, stream.closed_ms - stream.played[-1].end_ms, faults)
 
