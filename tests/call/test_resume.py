@@ -204,11 +204,11 @@ def test_call_comes_back_as_its_journal_tells(number: int) -> None:
 def test_caller_hears_one_word_of_it_and_the_model_all(number: int) -> None:
     call = read(number)
     flow = call.loaded.flow
-    again = words_of_return(flow)
-    assert again is not None
     for lines in cuts(call):
         one = resumed(call, lines)
         fold = one.fold()
+        again = words_of_return(flow, fold.language)
+        assert again is not None
         one.begin(model_first=(number + len(lines)) % 2 == 0)
         one.settle()
         one.finish_tools()
