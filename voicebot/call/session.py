@@ -173,7 +173,7 @@ class CallSession:
                 for child in (*children, *self._tools_at_work):
                     child.cancel()
         finally:
-            self._tasks = None
+            self._tasks = self._overhears = None
             if self._timer is not None:
                 self._timer.cancel()
             self._over.set()

@@ -220,7 +220,7 @@ class WebLeg:
 
     def _leave(self, reason: Literal["hangup", "lost"]) -> None:
         if self._left is None:
-            self._left = CallerLeft(reason)
+            self._left, self._hear = CallerLeft(reason), _nobody_hears
             self._tell(self._left)
 
     def _count_malformed(self, problem: RealtimeMessageError) -> None:
