@@ -74,10 +74,11 @@ ALLOWED: dict[str, set[str]] = {
     "chat": {"audio", "call", "delivery.report", "engine", "errors", "flow", "realtime", "store.contract"},
     "sim": {"errors"},
     "cli": {
-        *("", "chat", "delivery.lines", "delivery.report", "errors", "flow", "server", "settings", "sim"),
+        *("", "chat", "delivery.lines", "delivery.report", "errors", "flow", "project", "server", "settings", "sim"),
         *("recording.files", "store.contract"),
     },
     "console": set(),
+    "project": {"errors", "flow"},
     "__main__": {"cli"},
     "": set(),
 }
