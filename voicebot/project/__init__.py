@@ -1,1 +1,1 @@
-"""A new project, as `voicebot init` makes it. `template/` holds what it is made of; that flow is rehearsed as any other."""
+"""A new project, as `voicebot init` makes it. What it is made of stands in `template/`."""
