@@ -25,6 +25,7 @@ OF_OTHERS = frozenset(
         *("docker", "kubectl", "systemctl", "nginx", "redis-server", "redis-cli", "promtool", "echo", "jq", "kill"),
     ]
 )
+_UsageError: type[Exception] = typer.BadParameter.__bases__[0]  # typer names only this one of its kind
 _JOINS = {"&&", "||", "|", ";", "&"}
 
 
@@ -49,7 +50,7 @@ def problem_with(words: list[str], *, whole: bool = True) -> str | None:
         command.make_context(name, rest)
     except typer.Exit:  # --help, --version
         return None
-    except Exception as exc:  # its own kinds of errors are not importable in every version
+    except _UsageError as exc:
         if type(exc).__name__ == "NoArgsIsHelpError" or (type(exc).__name__ == "MissingParameter" and not whole):
             return None
         return f"{type(exc).__name__}: {exc}"

@@ -101,5 +101,7 @@ def is_like(printed: str, shown: str) -> bool:
         if line.strip() == "…":
             pattern += r"(?:.*\n)*"
         else:
-            pattern += ".*".join(re.escape(part.rstrip() if part == line else part) for part in line.split("…")) + r"\s*\n"
+            pattern += (
+                ".*".join(re.escape(part.rstrip() if part == line else part) for part in line.split("…")) + r"\s*\n"
+            )
     return re.fullmatch(pattern, printed if printed.endswith("\n") or not printed else printed + "\n") is not None

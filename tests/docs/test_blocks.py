@@ -38,6 +38,7 @@ BY_A_TEST: dict[tuple[str, str, str], str] = {
     ("README.md", "sh", "OPENAI_API_KEY="): "tests/test_readme.py::test_settings_of_its_example_are_accepted",
     ("README.md", "sh", "voicebot demo"): "tests/test_readme.py::test_marked_commands_do_the_two_jobs",
     ("README.md", "sh", "pytest"): "tests/test_readme.py::test_marked_commands_do_the_two_jobs",
+    ("deploy/README.md", "sh", "azure.com"): "tests/docs/test_names.py::test_azure_is_reached_as_the_page_says",
     ("deploy/README.md", "sh", "$URL/calls"): "tests/server/api/test_examples.py::test_examples_do_what_they_show",
     ("voicebot/delivery/README.md", "json", "call.phase_changed"): (
         "tests/delivery/test_delivery_page.py::test_its_body_has_the_fields_of_one"
@@ -63,7 +64,7 @@ BY_A_TEST: dict[tuple[str, str, str], str] = {
 
 # Blocks that nothing can run, each with why.
 PROSE: dict[tuple[str, str], str] = {
-    ("README.md", "caller ⇄ Twilio"): "a drawing",
+    ("voicebot/README.md", "caller ⇄ Twilio"): "a drawing",
     ("voicebot/sim/README.md", "voicebot serve, one process"): "figures of a load, measured as the page says",
 }
 
@@ -233,7 +234,7 @@ def test_markers_are_understood() -> None:
     """A comment right above a block says what is done with it, or names it for the test that reads it."""
     named = {
         *("run", "test", "api examples", "begin", "begun", "client messages", "server messages"),
-        *("javascript", "python"),
+        *("javascript", "python", "azure"),
     }
     for block in BLOCKS:
         assert not block.marker or block.marker in named or FOLLOWED.fullmatch(block.marker), f"{block}: {block.marker}"
