@@ -25,7 +25,7 @@ from tests.docs.pages import ROOT, Block, blocks, inline, page_names
 from voicebot.flow import Flow
 from voicebot.flow.check import check
 from voicebot.flow.loader import load_flow
-from voicebot.flow.model import flow_to_json
+from voicebot.flow.model import flow_from_json, flow_to_json
 from voicebot.sim.scenario_yaml import read_yaml
 from voicebot.sim.table import table_read
 
@@ -142,7 +142,8 @@ def python(block: Block, folder: Path) -> None:
     if flow is not None and flow is not before.get("flow"):
         assert isinstance(flow, Flow)
         assert [str(finding) for finding in check(flow)] == []
-        assert flow_to_json(flow)
+        loaded = load_flow("page", flow)
+        assert flow_to_json(flow_from_json(loaded.document, loaded.functions)) == loaded.document
     if module.get("scenarios") is not before.get("scenarios"):
         assert isinstance(flow, Flow)
         for scenario in module["scenarios"]:
