@@ -2,13 +2,16 @@
 
 GET /console, /console/…      the page, the same whatever follows: its script reads the address
 GET /console/static/…         scripts and style (`voicebot/console/static`)
+GET /console/pages, /…/{name} the project's pages (`docs`), and the pictures on them
 GET /console/session          who is logged in
 POST /console/login, /console/logout
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,6 +25,7 @@ from pydantic import BaseModel, Field, StringConstraints
 import voicebot.console
 from voicebot.settings import Scope
 
+from . import docs
 from .api.endpoint import Gate, answer, read_body
 from .api.models import Asked
 from .api.problems import problem
@@ -36,6 +40,7 @@ MEDIA_TYPES: Mapping[str, str] = {
     ".svg": "image/svg+xml",
 }
 _SHELL = "index.html"
+_OWN = {"Cross-Origin-Resource-Policy": "same-origin"}
 _REVALIDATE = "no-cache"  # kept by the browser, asked for each time, answered with 304: a new version shows at once
 
 
@@ -53,10 +58,12 @@ def read_files(folder: Path = STATIC) -> dict[str, File]:
     found = {}
     for path in sorted(folder.rglob("*")):
         if path.suffix in MEDIA_TYPES and path.is_file():
-            content = path.read_bytes()
-            etag = hashlib.sha256(content).hexdigest()[:32]
-            found[path.relative_to(folder).as_posix()] = File(content, MEDIA_TYPES[path.suffix], etag)
+            found[path.relative_to(folder).as_posix()] = _as_file(path.read_bytes(), MEDIA_TYPES[path.suffix])
     return found
+
+
+def _as_file(content: bytes, media_type: str) -> File:
+    return File(content, media_type, hashlib.sha256(content).hexdigest()[:32])
 
 
 def policy_for(public_url: str) -> str:
@@ -112,6 +119,7 @@ class Console:
         """
         self._sessions, self._gate = sessions, gate
         self._files = read_files()
+        self._docs: dict[str, File] = {}
         self._page_headers = {
             "Content-Security-Policy": policy_for(public_url),
             "Permissions-Policy": "microphone=(self), camera=(), geolocation=(), payment=(), usb=()",
@@ -127,6 +135,9 @@ class Console:
             web.post(f"{PATH}/login", self.log_in),
             web.post(f"{PATH}/logout", self.log_out),
             web.get(f"{PATH}/static/{{name:.+}}", self.file),
+            web.get(f"{PATH}/pages", self.docs),
+            web.get(f"{docs.IMAGES}/{{name}}", self.docs_image),
+            web.get(f"{PATH}/pages/{{name}}", self.docs_page),
             web.get(PATH, self.page),
             web.get(f"{PATH}/{{place:.*}}", self.page),
         ]
@@ -140,7 +151,33 @@ class Console:
         found = self._files.get(request.match_info["name"])
         if found is None:
             raise problem(404, "not_found", "the console has no such file")
-        return self._sent(request, found, {"Cross-Origin-Resource-Policy": "same-origin"})
+        return self._sent(request, found, _OWN)
+
+    # ---- the project's pages ----------------------------------------------------------------------------------------
+
+    async def docs(self, request: web.Request) -> web.StreamResponse:
+        """Which pages there are."""
+        there = [{"name": page.name, "title": page.title} for page in docs.PAGES]
+        return self._sent(request, _as_file(json.dumps({"pages": there}).encode(), "application/json"), _OWN)
+
+    async def docs_page(self, request: web.Request) -> web.StreamResponse:
+        """One of them, as a tree of elements. Anybody may read it: it is the same everywhere."""
+        name = request.match_info["name"]
+        if name not in self._docs:
+            rendered = await asyncio.to_thread(docs.render, name)
+            if rendered is None:
+                raise problem(404, "not_found", "there is no such page")
+            content = json.dumps(rendered.as_json(), ensure_ascii=False).encode()
+            self._docs[name] = _as_file(content, "application/json")
+        return self._sent(request, self._docs[name], _OWN)
+
+    async def docs_image(self, request: web.Request) -> web.StreamResponse:
+        """A picture on them."""
+        path = docs.images().get(request.match_info["name"])
+        if path is None:
+            raise problem(404, "not_found", "there is no such picture")
+        content = await asyncio.to_thread(path.read_bytes)
+        return self._sent(request, _as_file(content, "image/png"), _OWN)
 
     def _sent(self, request: web.Request, file: File, headers: Mapping[str, str]) -> web.Response:
         known = request.if_none_match
@@ -150,7 +187,9 @@ class Console:
         response.headers[hdrs.CACHE_CONTROL] = _REVALIDATE
         if not is_known:
             response.body = file.content
-            response.content_type, response.charset = file.media_type, "utf-8"
+            response.content_type = file.media_type
+            if not file.media_type.startswith("image/png"):
+                response.charset = "utf-8"
         return response
 
     # ---- the login --------------------------------------------------------------------------------------------------
