@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
-from tests.docs.pages import headings, links
+from tests.docs.pages import ROOT, headings, links
 from tests.docs.test_links import anchors, target
 from tests.server.test_console import browsing
+from voicebot.flow.loader import shipped_flows
 from voicebot.server import docs
 from voicebot.server.docs import Node, Rendered, path_of, render, slug, texts
 
@@ -99,8 +101,16 @@ def test_page_that_is_not_here_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path
 
 def test_installed_pages_are_those_of_the_wheel(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(docs, "_INSTALLED", tmp_path)
-    assert path_of("flows/README.md") == tmp_path / "flows" / "README.md"
+    assert path_of("deploy/README.md") == tmp_path / "deploy" / "README.md"
+    assert path_of("flows/README.md") == shipped_flows() / "README.md"
     assert path_of("voicebot/web/README.md") == Path(docs.__file__).parents[1] / "web" / "README.md"
+
+
+def test_wheel_has_every_page() -> None:
+    given = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    outside = [page.file for page in docs.PAGES if not page.file.startswith(("voicebot/", "flows/"))]
+    for file in [*outside, "deploy/images"]:
+        assert given["force-include"][file] == f"voicebot/docs/{file}"
 
 
 async def test_pages_are_served_to_anybody(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import voicebot
+from voicebot.flow.loader import shipped_flows
 
 if TYPE_CHECKING:
     from markdown_it.tree import SyntaxTreeNode
@@ -73,6 +74,8 @@ _BY_FILE = {page.file: page for page in PAGES}
 
 def path_of(file: str) -> Path:
     """Where a file of the project stands, installed or in a checkout."""
+    if file.startswith("flows/"):
+        return shipped_flows() / file.removeprefix("flows/")
     outside = _INSTALLED if _INSTALLED.is_dir() and not file.startswith("voicebot/") else _PACKAGE.parent
     return outside / file
 
