@@ -172,6 +172,7 @@ def _understood(block: Block, script: str) -> None:
     assert problems_in(script) == [], str(block)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", [page for page in PAGES if any(one.marker == "try" for one in blocks(page))])
 def test_page_can_be_followed(page: str, tmp_path: Path) -> None:
     follow(page, tmp_path)

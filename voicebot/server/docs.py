@@ -107,14 +107,18 @@ class Rendered:
         }
 
 
+def named(name: str) -> Page | None:
+    """The page of a name, if there is one."""
+    return _BY_NAME.get(name)
+
+
 @cache
-def render(name: str) -> Rendered | None:
-    """Read a page, once; None if there is none of this name, or its file is not here.
+def render(page: Page) -> Rendered | None:
+    """Read a page, once; None if its file is not here.
 
     It takes some hundredths of a second of processor time the first time: not on the event loop.
     """
-    page = _BY_NAME.get(name)
-    if page is None or not path_of(page.file).is_file():
+    if not path_of(page.file).is_file():
         return None
     from markdown_it import MarkdownIt  # only for whoever reads
     from markdown_it.tree import SyntaxTreeNode
