@@ -22,10 +22,10 @@ import yaml
 from tests.docs.commands import problem_with, problems_in, simple_commands
 from tests.docs.following import FOLLOWED, follow, typed
 from tests.docs.pages import ROOT, Block, blocks, inline, page_names
+from tests.flow.test_shipped_flows import from_json
 from voicebot.flow import Flow
 from voicebot.flow.check import check
 from voicebot.flow.loader import load_flow
-from voicebot.flow.model import flow_from_json, flow_to_json
 from voicebot.sim.scenario_yaml import read_yaml
 from voicebot.sim.table import table_read
 
@@ -144,7 +144,7 @@ def python(block: Block, folder: Path) -> None:
         assert isinstance(flow, Flow)
         assert [str(finding) for finding in check(flow)] == []
         loaded = load_flow("page", flow)
-        assert flow_to_json(flow_from_json(loaded.document, loaded.functions)) == loaded.document
+        assert load_flow("page", from_json(loaded)).document == loaded.document
     if module.get("scenarios") is not before.get("scenarios"):
         assert isinstance(flow, Flow)
         for scenario in module["scenarios"]:
