@@ -133,8 +133,8 @@ class PhoneLeg:
     @property
     def quality(self) -> CallerAudioQuality:
         """What the line's meter has seen."""
-        meter = self._meter
-        return CallerAudioQuality(meter.audio_ms, meter.gaps, meter.gap_ms, meter.level_dbov, meter.clipped)
+        meter, loudness = self._meter, self._meter.loudness
+        return CallerAudioQuality(meter.audio_ms, meter.gaps, meter.gap_ms, loudness.level_dbov, loudness.clipped)
 
     def give_audio_to(self, hear: Callable[[bytes], bool]) -> None:
         """See `CallerLeg`."""

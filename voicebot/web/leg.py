@@ -85,8 +85,8 @@ class WebLeg:
     @property
     def quality(self) -> CallerAudioQuality:
         """What the meter has seen; gaps are not to be seen in a stream without stamps."""
-        meter = self._meter
-        return CallerAudioQuality(meter.audio_ms, 0, 0, meter.level_dbov, meter.clipped)
+        loudness = self._meter.loudness
+        return CallerAudioQuality(self._meter.audio_ms, 0, 0, loudness.level_dbov, loudness.clipped)
 
     def give_audio_to(self, hear: Callable[[bytes], bool]) -> None:
         """See `CallerLeg`."""
