@@ -167,7 +167,6 @@ class Conversations:
 
     def _socket(self, path: str, name: str) -> Endpoint:
         return Endpoint(
-            method="GET",
             path=path,
             name=name,
             tag="conversations",
