@@ -21,7 +21,8 @@ from voicebot.call.entries import Entry, kind_of, write_entry
 from voicebot.call.past import Past
 from voicebot.call.replay import replay
 from voicebot.call.statements import words_of_return
-from voicebot.delivery.report import fold_report, report_schema
+from voicebot.delivery.report import fold_report
+from voicebot.delivery.report_schema import report_schema
 from voicebot.engine import entries as engine_entries
 from voicebot.engine.engine import EVIDENCE_LIMIT_S, PhaseEngine
 from voicebot.engine.events import ToolFinished

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from aiohttp import web
 
-from voicebot.delivery.report import report_schema
+from voicebot.delivery.report_schema import report_schema
 from voicebot.errors import UnknownFlowError
 from voicebot.flow.check import check
 from voicebot.flow.graph import ANYWHERE, anywhere_lines, box_lines, edges, mermaid
