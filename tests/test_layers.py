@@ -116,7 +116,7 @@ PURE = {
     *(
         f"voicebot.call.{name}"
         for name in (
-            *("ports", "entries", "playback", "speaker", "statements", "memory", "clips", "core", "replay"),
+            *("ports", "entries", "playback", "speaker", "statements", "memory", "clips", "core", "events", "replay"),
             *("about", "contact", "listening", "past", "patience", "retry"),
         )
     ),

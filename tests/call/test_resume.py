@@ -16,8 +16,9 @@ from voicebot.audio.formats import AudioFormat
 from voicebot.call import entries, ports
 from voicebot.call.about import context_of
 from voicebot.call.clips import ClipCache
-from voicebot.call.core import CallCore, Effect, Event, Journal, Stage, StartTool
+from voicebot.call.core import CallCore, Stage
 from voicebot.call.entries import Entry, kind_of, write_entry
+from voicebot.call.events import Effect, Event, Journal, StartTool
 from voicebot.call.past import Past
 from voicebot.call.replay import replay
 from voicebot.call.statements import words_of_return

@@ -30,8 +30,8 @@ being: what comes of that ends the call, or has it go on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import get_args
 
@@ -55,6 +55,22 @@ from .analysis import ANALYSIS_LIMIT_S, ClosingAnalysis
 from .clips import ClipCache
 from .contact import Contact
 from .entries import Entry
+from .events import (
+    AnswererFound,
+    Effect,
+    EndWanted,
+    Event,
+    Finish,
+    Journal,
+    KeepSecret,
+    LetGo,
+    MessageTold,
+    NoteWanted,
+    ReconnectModel,
+    SayWanted,
+    StartTool,
+    TransferWanted,
+)
 from .listening import Listening, is_hum
 from .memory import Memory
 from .past import Past
@@ -88,102 +104,6 @@ class Stage(Enum):
     LEAVING = "leaving"  # the line is closed; the last turn's words are waited for, and the look back at the call
     ENDED = "ended"
 
-
-@dataclass(frozen=True, slots=True)
-class Journal:
-    """Append an entry to the call's journal; a durable one is on disk before what follows it is done."""
-
-    entry: Entry
-    durable: bool
-
-
-@dataclass(frozen=True, slots=True)
-class StartTool:
-    """Run a tool of the flow; its result comes back as `ToolFinished`. `key` is the same for every try of this use."""
-
-    call_id: str
-    tool: str
-    arguments: Mapping[str, object] = field(hash=False)
-    key: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class KeepSecret:
-    """Put the value of a secret field (JSON text) into the call's vault, before anything that is journalled with it."""
-
-    name: str
-    text: str = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class SayWanted:
-    """A tool or a handler of the flow wants these words spoken, exactly."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class NoteWanted:
-    """A handler of the flow has something for the model to heed from the next reply on."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class EndWanted:
-    """A handler of the flow wants the call to end politely."""
-
-
-@dataclass(frozen=True, slots=True)
-class TransferWanted:
-    """Whoever operates the service wants the caller joined to the flow's target of this name."""
-
-    target: str
-
-
-@dataclass(frozen=True, slots=True)
-class ReconnectModel:
-    """Give up the connection to the model, and open another; it begins with `ModelReady`, or is lost at once."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finish:
-    """The call is over; nothing follows."""
-
-    reason: EndedReason
-
-
-@dataclass(frozen=True, slots=True)
-class LetGo:
-    """The call is not over, but nothing more of it happens here."""
-
-
-@dataclass(frozen=True, slots=True)
-class AnswererFound:
-    """The phone line has found out who has answered our call."""
-
-    entry: entries.AnswererKnown
-
-
-@dataclass(frozen=True, slots=True)
-class MessageTold:
-    """What came of a text message of a tool's."""
-
-    entry: entries.TextMessage
-
-
-Effect = ports.LegCommand | ports.ModelCommand | Journal | KeepSecret | StartTool | ReconnectModel | Finish | LetGo
-Event = (
-    ports.CallerEvent
-    | ports.ModelEvent
-    | ToolFinished
-    | SayWanted
-    | NoteWanted
-    | EndWanted
-    | TransferWanted
-    | AnswererFound
-    | MessageTold
-)
 
 _DURABLE = (
     entries.CallOpened,
