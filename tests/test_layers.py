@@ -117,7 +117,7 @@ PURE = {
         f"voicebot.call.{name}"
         for name in (
             *("ports", "entries", "playback", "speaker", "statements", "memory", "clips", "core", "events", "replay"),
-            *("about", "contact", "listening", "past", "patience", "retry"),
+            *("about", "bill", "briefing", "contact", "hush", "listening", "past", "patience", "replying", "retry"),
         )
     ),
     *("voicebot.base64_codec", "voicebot.errors", "voicebot.json_codec", "voicebot.tool_schema"),
