@@ -76,8 +76,8 @@ ALLOWED: dict[str, set[str]] = {
     "chat": {"audio", "call", "delivery.report", "engine", "errors", "flow", "realtime", "store.contract"},
     "sim": {"errors"},
     "cli": {
-        *("", "chat", "delivery.lines", "delivery.report", "delivery.report_schema", "errors", "flow", "server"),
-        *("recording.files", "settings", "sim", "store.contract"),
+        *("", "chat", "delivery.lines", "errors", "flow", "server", "settings", "sim"),
+        *("delivery.report_schema", "recording.files", "store.contract"),
     },
     "console": set(),
     "__main__": {"cli"},
