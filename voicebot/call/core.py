@@ -7,8 +7,9 @@ turns, after tools have answered, and when the engine asks for one. `_settle` as
 the way: a reply under way, a tool at work, a statement not yet played, the caller speaking. So one reply is under way
 at a time, none is lost and none doubled, in whatever order events come.
 
-*Barge-in.* When the caller begins to speak, `_barge_in` clears the line, cancels the reply, ignores what still comes of
-it, and truncates each item to what the ledger says was heard. A statement that must not be interrupted keeps playing.
+*Barge-in.* When the caller begins to speak, or has spoken for so long as the flow wants (`listening`), writes, or
+presses a key that is waited for, `_barge_in` clears the line, cancels the reply, ignores what still comes of it, and
+truncates each item to what the ledger says was heard. A statement that must not be interrupted keeps playing.
 
 *Phases.* What the engine decides about a response's calls goes out together: answers, new instructions, one reply that
 repeats them. A reply is asked for only after the one before it has ended, so none runs on the last phase's words.
@@ -580,11 +581,10 @@ class CallCore:
         if message is None:
             self._leave("voicemail", now)
             return
-        self.stage, self._reason = Stage.CLOSING, "voicemail"
-        self._close_by, self._close_at_last = now + CLOSING_LIMIT_S, now + GOODBYE_LIMIT_S
+        self._await_goodbye("voicemail", now)
         self._statements.add(message)
 
-    # ---- the caller -----------------------------------------------------------------------------------------------
+    # ---- barge-in -------------------------------------------------------------------------------------------------
 
     def _speech_started(self, now: float) -> None:
         if self._to_machine and self.stage is Stage.CLOSING:
@@ -615,6 +615,24 @@ class CallCore:
         for item_id in self._listening.given_up(now):
             self._turn_committed(item_id, now)
 
+    def _barge_in(self, now: float) -> None:
+        """The caller speaks: stop what can be stopped, and keep in the conversation only what was heard."""
+        self._listening.end()
+        self._cancel_reply()
+        if not self.speaker.playback.playing:
+            return
+        self._out.append(ports.ClearPlayback())
+        for ended in self.speaker.cut(now):
+            if ended.truncatable:
+                self._out.append(ports.Truncate(ended.entry.item_id, ended.entry.heard_ms))
+            self._utterance_ended(ended, now)
+
+    def _cancel_reply(self) -> None:
+        if self._replying.cancel():
+            self._out.append(ports.CancelReply())
+
+    # ---- the caller's turns ---------------------------------------------------------------------------------------
+
     def _is_aside(self, item_id: str, now: float) -> bool:
         """Whether a turn did not stop the bot, which is still speaking: then its words decide what it is."""
         aside = self._listening.committed(item_id, now)
@@ -641,22 +659,6 @@ class CallCore:
                 self._unanswered = None  # whose answer was held back
                 if not self.speaker.uninterruptible:
                     self._barge_in(now)  # who is at the keys has heard enough
-
-    def _barge_in(self, now: float) -> None:
-        """The caller speaks: stop what can be stopped, and keep in the conversation only what was heard."""
-        self._listening.end()
-        self._cancel_reply()
-        if not self.speaker.playback.playing:
-            return
-        self._out.append(ports.ClearPlayback())
-        for ended in self.speaker.cut(now):
-            if ended.truncatable:
-                self._out.append(ports.Truncate(ended.entry.item_id, ended.entry.heard_ms))
-            self._utterance_ended(ended, now)
-
-    def _cancel_reply(self) -> None:
-        if self._replying.cancel():
-            self._out.append(ports.CancelReply())
 
     def _turn_committed(self, item_id: str, now: float) -> None:
         self._caller_speaking, self._silent_from = False, now
@@ -806,8 +808,7 @@ class CallCore:
             self._leave("model_failed", now)
             return
         self._cancel_reply()
-        self.stage, self._reason = Stage.CLOSING, self._reason or "model_failed"
-        self._close_by, self._close_at_last = now + CLOSING_LIMIT_S, now + GOODBYE_LIMIT_S
+        self._await_goodbye(self._reason or "model_failed", now)
         self._replying.give_up()
         self._caller_speaking = False
         self._statements.drop()
@@ -922,8 +923,7 @@ class CallCore:
         """The engine ends the call. With a note, a goodbye that the deciding reply has already said is enough."""
         if self.stage is not Stage.TALKING:
             return
-        self.stage, self._reason = Stage.CLOSING, close.reason
-        self._close_by, self._close_at_last = now + CLOSING_LIMIT_S, now + GOODBYE_LIMIT_S
+        self._await_goodbye(close.reason, now)
         if close.words is not None:
             self._statements.add(close.words)
             self._replying.owe_nothing()
@@ -932,6 +932,11 @@ class CallCore:
             self._owe(close.note)
 
     # ---- the end --------------------------------------------------------------------------------------------------
+
+    def _await_goodbye(self, reason: EndedReason, now: float) -> None:
+        """The call is to end; what is still to be heard is, bounded."""
+        self.stage, self._reason = Stage.CLOSING, reason
+        self._close_by, self._close_at_last = now + CLOSING_LIMIT_S, now + GOODBYE_LIMIT_S
 
     def _leave_or_end(self, now: float) -> None:
         """A bound has passed: close the line if it is open, else end. What is being heard is heard out, bounded."""
