@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Literal
 
 from voicebot.call.ports import CallerAudio, CallerEvent, CallerLeft
@@ -13,13 +13,15 @@ from .socket import MediaSocket
 MOST_WAITING = 200  # events that came and were not received; then no more are read
 
 
-class CallerEvents:
+class CallerEvents(Inbox[CallerEvent]):
     """Audio goes to whoever hears it, all else to `receive`, until the caller has left."""
+
+    __slots__ = ("_hear", "_socket", "left")
 
     def __init__(self, socket: MediaSocket) -> None:
         """`socket`: where it comes from, which waits while too much does."""
+        super().__init__()
         self._socket = socket
-        self._inbox = Inbox[CallerEvent]()
         self._hear: Callable[[bytes], bool] = _nobody_hears
         self.left: CallerLeft | None = None
 
@@ -27,9 +29,9 @@ class CallerEvents:
         """See `CallerLeg`."""
         self._hear = hear
 
-    async def receive(self) -> Sequence[CallerEvent]:
+    async def receive(self) -> list[CallerEvent]:
         """Wait for the next events. After `CallerLeft` every call gives it again, at once."""
-        events = await self._inbox.receive()
+        events = await super().receive()
         if not events and self.left is not None:
             return [self.left]
         if len(events) >= MOST_WAITING:
@@ -38,13 +40,13 @@ class CallerEvents:
 
     def audio(self, payload: bytes) -> None:
         """The caller is heard, fifty times a second; behind what waits already, audio waits too."""
-        if payload and self.left is None and (self._inbox.waiting or not self._hear(payload)):
+        if self.waiting or not self._hear(payload):
             self.tell(CallerAudio(payload))
 
     def tell(self, event: CallerEvent) -> None:
         """The caller has done something else."""
-        self._inbox.put((event,))
-        if len(self._inbox.waiting) == MOST_WAITING:
+        self.put((event,))
+        if len(self.waiting) == MOST_WAITING:
             self._socket.pause_reading()
 
     def leave(self, reason: Literal["hangup", "lost"]) -> None:
@@ -52,7 +54,7 @@ class CallerEvents:
         if self.left is None:
             self.left, self._hear = CallerLeft(reason), _nobody_hears
             self.tell(self.left)
-            self._inbox.end()
+            self.end()
 
 
 def _nobody_hears(payload: bytes) -> bool:

@@ -185,12 +185,16 @@ class PhoneLeg:
             if self._tap is not None:
                 self._tap.heard(message.payload, message.timestamp_ms)
             if self._upsampler is None:
-                self._events.audio(message.payload)
+                self._take_audio(message.payload)
             else:
-                self._conversions.add(self._upsampler, message.payload, self._events.audio)
+                self._conversions.add(self._upsampler, message.payload, self._take_audio)
         else:
             self._conversions.finish()
             self._take_other(message)
+
+    def _take_audio(self, payload: bytes) -> None:
+        if payload and self._events.left is None:
+            self._events.audio(payload)
 
     def _take_other(self, message: Message | None) -> None:
         match message:
