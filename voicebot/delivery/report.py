@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from statistics import median
 from typing import Any, get_args
 
@@ -50,7 +51,7 @@ def fold_report(record: CallRecord, flow: Flow, journal: Sequence[StoredEntry]) 
     Raises:
         JournalError: an entry is damaged, or is not of a call with this flow.
     """
-    lines = [_Line(read_entry(one.kind, one.body), one.at_ms, _iso(one.wall)) for one in journal]
+    lines = [_Line(read_entry(one.kind, one.body), one.at_ms, iso(one.wall)) for one in journal]
     engine = PhaseEngine(flow, context_of(record))
     try:
         engine.restore(((line.at_ms / 1000, line.entry) for line in lines if isinstance(line.entry, _ENGINE)), 0.0)
@@ -60,9 +61,9 @@ def fold_report(record: CallRecord, flow: Flow, journal: Sequence[StoredEntry]) 
     ended = next((line for line in reversed(lines) if isinstance(line.entry, call_entries.CallEnded)), None)
     last = ended or (lines[-1] if lines else None)
     answered = next((line for line in lines if isinstance(line.entry, call_entries.CallerConnected)), None)
-    ended_at = last.wall if last else _iso(record.started)
+    ended_at = last.wall if last else iso(record.started)
     data = {
-        **_head(record),
+        **head_of(record),
         "variables": dict(_variables(lines)),
         "answered_at": answered.wall if answered else None,
         "answered_by": _answered_by(lines),
@@ -103,13 +104,13 @@ def bare_report(record: CallRecord, flow: Flow | None, journal: Sequence[StoredE
     Its observations are all empty: nobody can say what was recorded.
     """
     names = tuple(flow.specs) if flow is not None else ()
-    ended_at = _iso(journal[-1].wall if journal else record.started)
+    ended_at = iso(journal[-1].wall if journal else record.started)
     answered = next((one for one in journal if one.kind == "caller_connected"), None)
     lists = ("judgements", "rules", "phases", "statements", "tools", "messages", "passed_on", "languages", "transcript")
     data = {
-        **_head(record),
+        **head_of(record),
         "variables": {},
-        "answered_at": _iso(answered.wall) if answered else None,
+        "answered_at": iso(answered.wall) if answered else None,
         "answered_by": None,
         "ended_at": ended_at,
         "duration_s": round((journal[-1].at_ms - answered.at_ms) / 1000, 1) if answered else 0.0,
@@ -172,8 +173,8 @@ def posted_body(report: Mapping[str, Any], transcript_url: str | None) -> str:
 _ENGINE = get_args(engine_entries.EngineEntry)
 
 
-def _head(record: CallRecord) -> dict[str, Any]:
-    """What is known of a call without its journal."""
+def head_of(record: CallRecord) -> dict[str, Any]:
+    """Which call it is: what is known without its journal."""
     return {
         "call_sid": record.call_sid,
         "flow": record.flow_name,
@@ -181,7 +182,7 @@ def _head(record: CallRecord) -> dict[str, Any]:
         "direction": record.direction,
         "caller": record.caller,
         "called": record.called,
-        "started_at": _iso(record.started),
+        "started_at": iso(record.started),
     }
 
 
@@ -472,5 +473,6 @@ def _comes_back(before: _Line) -> bool:
     return isinstance(before.entry, engine_entries.TransferFailed)
 
 
-def _iso(wall: Any) -> str:
-    return str(wall.isoformat(timespec="milliseconds").replace("+00:00", "Z"))
+def iso(wall: datetime) -> str:
+    """A moment as reports have it: ISO 8601, UTC, to the millisecond."""
+    return wall.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -30,6 +30,8 @@ M = TypeVar("M", bound=BaseModel)
 
 JSON = "application/json"
 Method = Literal["GET", "POST", "DELETE"]
+_LONGEST_KEY = 200  # characters
+KEY_HEADER: Mapping[str, str] = {"Idempotency-Key": f"1 to {_LONGEST_KEY} characters of yours."}
 _IN_PATH = re.compile(r"\{(\w+)\}")
 
 
@@ -197,6 +199,20 @@ def read_query(request: web.Request, model: type[M]) -> M:
         return model.model_validate(dict(given))
     except ValidationError as exc:
         raise _unprocessable(wrongs(exc, "query", model)) from exc
+
+
+def read_key(request: web.Request) -> str | None:
+    """The `Idempotency-Key`: the same one asks for the same thing again.
+
+    Raises:
+        HTTPException: 422, it has a wrong length.
+    """
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and not 1 <= len(key) <= _LONGEST_KEY:
+        mend = f"write 1 to {_LONGEST_KEY} characters"
+        wrong = Wrong(where="header.Idempotency-Key", problem="has a wrong length", mend=mend)
+        raise problem(422, "invalid", "the Idempotency-Key cannot be used", errors=[wrong])
+    return key
 
 
 async def read_body(request: web.Request, model: type[M], *, optional: bool = False) -> M:

@@ -9,10 +9,10 @@ from typing import Any
 from aiohttp import web
 
 from ..metrics_routes import MetricsRoutes
-from ..outbound_routes import LONGEST_KEY, CallBody, OutboundRoutes
+from ..outbound_routes import CallBody, OutboundRoutes
 from ..status_routes import StatusRoutes
 from . import reference
-from .endpoint import Content, Endpoint, Gate, routes
+from .endpoint import KEY_HEADER, Content, Endpoint, Gate, routes
 from .models import OrderShown
 from .openapi import document
 
@@ -77,7 +77,7 @@ def order_endpoints(placing: OutboundRoutes) -> list[Endpoint]:
             handle=placing.place,
             scope="operate",
             body=CallBody,
-            headers={"Idempotency-Key": f"1 to {LONGEST_KEY} characters of yours."},
+            headers=KEY_HEADER,
             answers={201: shown, 502: Content("The phone line would not place it; the order is reported.", OrderShown)},
             problems={
                 400: "The body is no JSON.",
