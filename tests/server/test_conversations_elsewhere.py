@@ -13,7 +13,7 @@ from aiohttp import web
 
 from tests.fakes import environment
 from tests.web_site import GOODBYE, GREETING, SCRIPT, SHELF, TOKEN, Site, flow, site
-from voicebot.flow.model import flow_to_json
+from voicebot.flow.json_form import flow_to_json
 from voicebot.server.app import CALLS, create_app
 from voicebot.server.connections import make_runner
 from voicebot.settings import read_settings

@@ -28,8 +28,9 @@ from voicebot.call.entries import CallOpened
 from voicebot.call.past import read_past
 from voicebot.call.session import CallSession
 from voicebot.errors import FlowError, RefusedRequestError, StoreError, UnknownFlowError
+from voicebot.flow.json_form import flow_from_json
 from voicebot.flow.loader import FlowShelf, LoadedFlow, load_flow
-from voicebot.flow.model import Flow, flow_from_json
+from voicebot.flow.model import Flow
 from voicebot.log_events import named
 from voicebot.observe.context import work_for
 from voicebot.recording.recorder import Recorder
@@ -167,7 +168,6 @@ class Conversations:
 
     def _socket(self, path: str, name: str) -> Endpoint:
         return Endpoint(
-            method="GET",
             path=path,
             name=name,
             tag="conversations",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
@@ -56,11 +56,11 @@ class Content:
 
 @dataclass(frozen=True, kw_only=True)
 class Endpoint:
-    """One route.
+    """One route. Unless it says more, it is a GET for a token that may read.
 
     Attributes:
         name: unique; what programs call it.
-        scope: what a token must reach; None for a route that needs none.
+        scope: what a token must reach, more than `read` for what changes something; None for a route that needs none.
         answers: by status; what is no refusal, or says more than one.
         problems: by status, from 400 on, why; beside those that follow from the rest.
         query, body: what is read of the request.
@@ -69,20 +69,24 @@ class Endpoint:
         body_is_optional: nothing counts as `{}`.
     """
 
-    method: Method
     path: str
     name: str
     tag: str
     summary: str
-    handle: Callable[[web.Request], Awaitable[web.StreamResponse]]
-    scope: Scope | None
+    handle: Handler
     answers: Mapping[int, Content]
+    method: Method = "GET"
+    scope: Scope | None = "read"
     problems: Mapping[int, str] = field(default_factory=dict)
     query: type[BaseModel] | None = None
     body: type[BaseModel] | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     audited: bool = False
     body_is_optional: bool = False
+
+    def __post_init__(self) -> None:
+        if self.method != "GET" and self.scope == "read":
+            raise ValueError(f"{self.name} changes something: who may read may not do that")
 
     @property
     def in_path(self) -> tuple[str, ...]:

@@ -91,13 +91,11 @@ def order_endpoints(placing: OutboundRoutes) -> list[Endpoint]:
             audited=True,
         ),
         Endpoint(
-            method="GET",
             path="/calls/placed/{order_id}",
             name="show_order",
             tag="calls that are placed",
             summary="What has come of a call that was ordered.",
             handle=placing.show,
-            scope="read",
             answers={200: shown},
         ),
     ]
@@ -108,7 +106,6 @@ def operator_endpoints(status: StatusRoutes, metrics: MetricsRoutes) -> list[End
     return [
         _open("/healthz", "health", "The process answers.", status.health, Content("It does.", schema=_OBJECT)),
         Endpoint(
-            method="GET",
             path="/readyz",
             name="ready",
             tag="operation",
@@ -118,7 +115,6 @@ def operator_endpoints(status: StatusRoutes, metrics: MetricsRoutes) -> list[End
             answers={200: Content("It would.", schema=_OBJECT), 503: Content("It would not.", schema=_OBJECT)},
         ),
         Endpoint(
-            method="GET",
             path="/metrics",
             name="metrics",
             tag="operation",
@@ -137,7 +133,6 @@ def operator_endpoints(status: StatusRoutes, metrics: MetricsRoutes) -> list[End
 
 def _open(path: str, name: str, summary: str, handle: Callable[[web.Request], Any], content: Content) -> Endpoint:
     return Endpoint(
-        method="GET",
         path=path,
         name=name,
         tag="operation",
