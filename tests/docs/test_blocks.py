@@ -24,8 +24,8 @@ from tests.docs.following import FOLLOWED, follow, typed
 from tests.docs.pages import ROOT, Block, blocks, inline, page_names
 from voicebot.flow import Flow
 from voicebot.flow.check import check
+from voicebot.flow.json_form import flow_from_json, flow_to_json
 from voicebot.flow.loader import load_flow
-from voicebot.flow.model import flow_from_json, flow_to_json
 from voicebot.sim.scenario_yaml import read_yaml
 from voicebot.sim.table import table_read
 
