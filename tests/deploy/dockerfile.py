@@ -176,6 +176,8 @@ class Image:
         if stage := step.options.get("from"):
             shutil.copytree(f"{self.stage(stage)}{sources[0]}", to, symlinks=True)
             return
+        if target.endswith("/"):  # a folder, which is made if it is not there
+            to.mkdir(parents=True, exist_ok=True)
         for source in sources:
             path = self._project / source
             if path.is_dir():
