@@ -368,6 +368,42 @@ def test_unknown_flow_lists_those_there_are(run: Run, tmp_path: Path, command: t
     assert shown.err == "voicebot: no flow is named 'nosuch' (loaded flows: visit)\n"
 
 
+# ---- init -----------------------------------------------------------------------------------------------------------
+
+
+def test_init_makes_a_project_and_says_what_is_next(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = run("init", "practice", "--name", "front_desk")
+    assert (shown.code, shown.err) == (0, "")
+    *_, check, test, chat = shown.out.splitlines()
+    assert (check, test) == ("  cd practice && voicebot check", "  voicebot test")
+    monkeypatch.chdir(tmp_path / "practice")
+    assert run("check", "--strict").code == 0
+    assert run("test", "front_desk:call back", "--quick", "--variations", "1").code == 0
+    assert chat == "  voicebot chat front_desk"
+
+
+def test_init_begins_with_a_flow_that_is_shipped(run: Run, tmp_path: Path) -> None:
+    assert run("init", "trattoria", "--from", "restaurant_ordering").code == 0
+    assert (tmp_path / "trattoria" / "flows" / "menu.md").is_file()
+
+
+def test_init_refuses_what_cannot_be(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").touch()
+    for arguments, words in [
+        (("mine",), "voicebot: mine is not empty: it has notes.txt (name a new folder, or an empty one)"),
+        (("mine/notes.txt",), "voicebot: mine/notes.txt is no folder"),
+        (("new", "--name", "Front Desk"), "voicebot: 'Front Desk' is no name for a flow"),
+        (("new", "--from", "nosuch"), "voicebot: no flow 'nosuch' is shipped"),
+        (("new", "--from", "restaurant_ordering", "--name", "x"), "leave out --name"),
+        ((), "Missing argument 'DIR'"),
+    ]:
+        shown = run("init", *arguments)
+        assert (shown.code, shown.out) == (2, "")
+        assert words in shown.err and "Traceback" not in shown.err
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
 # ---- demo -----------------------------------------------------------------------------------------------------------
 
 

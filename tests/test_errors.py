@@ -19,6 +19,7 @@ from voicebot.errors import (
     MediaStreamError,
     ModelUnavailableError,
     OutboundRefusedError,
+    ProjectError,
     RealtimeEventError,
     RealtimeMessageError,
     RecordingError,
@@ -84,6 +85,7 @@ SENTENCES: list[tuple[VoicebotError, str]] = [
     (LegLostError("the socket is closed"), "the socket is closed"),
     (StoreError("the disk is full"), "the disk is full"),
     (DeliveryError("https://crm.example", "answered 503", status=503), "https://crm.example: answered 503"),
+    (ProjectError("new is not empty", "name another folder"), "new is not empty (name another folder)"),
     (ScenarioError("the goal was not reached"), "the goal was not reached"),
 ]
 

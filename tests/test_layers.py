@@ -76,10 +76,11 @@ ALLOWED: dict[str, set[str]] = {
     "chat": {"audio", "call", "delivery.report", "engine", "errors", "flow", "realtime", "store.contract"},
     "sim": {"errors"},
     "cli": {
-        *("", "chat", "delivery.lines", "errors", "flow", "server", "settings", "sim"),
+        *("", "chat", "delivery.lines", "errors", "flow", "project", "server", "settings", "sim"),
         *("delivery.report_schema", "recording.files", "store.contract"),
     },
     "console": set(),
+    "project": {"errors", "flow"},
     "__main__": {"cli"},
     "": set(),
 }

@@ -101,6 +101,31 @@ def demo(
 
 
 @app.command()
+def init(
+    project: Annotated[Path, typer.Argument(metavar="DIR", help="A folder that is empty, or does not exist yet.")],
+    name: Annotated[str | None, typer.Option(help="Of the first flow; default: reception.")] = None,
+    source: Annotated[
+        str | None, typer.Option("--from", help="Begin with a flow that is shipped, as restaurant_ordering.")
+    ] = None,
+) -> None:
+    """Make a new project: a first flow with its rehearsals, and settings to fill in.
+
+    It passes `voicebot check` and `voicebot test` as it is. Nothing that is there is changed.
+    """
+    from voicebot.flow.loader import shipped_flows
+    from voicebot.project.create import FIRST_FLOW, copy_project, create_project, told
+
+    if name is not None and source is not None:
+        raise typer.BadParameter("a flow that is shipped keeps its name: leave out --name", param_hint="--from")
+    if source is not None:
+        files = copy_project(project, source, shipped_flows())
+    else:
+        files = create_project(project, name=FIRST_FLOW if name is None else name)
+    for line in told(project, files):
+        print(line)
+
+
+@app.command()
 def chat(
     flow: Annotated[str, typer.Argument(help="Which flow to talk through: its name, or its file.")],
     caller: Annotated[str | None, typer.Option(help="The caller's number, as in +15550123; default: withheld.")] = None,

@@ -21,6 +21,7 @@ VoicebotError
 ├── VaultError                 a caller's secret cannot be opened: deliver nothing of it, try again
 ├── TwilioError                Twilio's REST API did not do it: `retryable` says whether to try again
 ├── DeliveryError              a receiver did not take the report: `disable` says whether it is gone for good
+├── ProjectError               a new project cannot be made there: say what is in the way, leave all as it was
 └── ScenarioError              a rehearsed call did not go as its scenario says
 """
 
@@ -207,6 +208,17 @@ class DeliveryError(VoicebotError):
 
     def __str__(self) -> str:
         return f"{self.url}: {self.reason}"
+
+
+class ProjectError(VoicebotError):
+    """A new project is not made, and nothing was changed."""
+
+    def __init__(self, problem: str, mend: str) -> None:
+        super().__init__(problem, mend)
+        self.problem, self.mend = problem, mend
+
+    def __str__(self) -> str:
+        return f"{self.problem} ({self.mend})"
 
 
 class ScenarioError(VoicebotError):

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import date, time
@@ -22,7 +21,7 @@ from voicebot.engine.entries import EvidenceWeighed, ProposalRefused, RuleApplie
 from voicebot.errors import ToolError
 from voicebot.flow.check import check
 from voicebot.flow.json_form import flow_from_json, flow_to_json
-from voicebot.flow.loader import LoadedFlow, load_file, load_flow, load_folder
+from voicebot.flow.loader import LoadedFlow, load_file, load_folder
 from voicebot.flow.model import Flow
 from voicebot.flow.tools import ToolContext
 from voicebot.sim.brain import Calls, Says
@@ -417,35 +416,3 @@ def test_reminder_uses_a_whole_telephone(ability: str) -> None:
         "hums": flow.patience.hums and flow.opening is not None and not flow.opening.interruptible,
     }
     assert uses[ability]
-
-
-# ---- the page about flows --------------------------------------------------------------------------------------------
-
-
-@cache
-def page() -> list[dict[str, object]]:
-    """What each snippet of the page defines, on top of those before it."""
-    text = (FLOWS / "README.md").read_text(encoding="utf-8")
-    modules: list[dict[str, object]] = []
-    for code in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
-        module = dict(modules[-1]) if modules else {"__name__": "page"}
-        exec(compile(code, "flows/README.md", "exec", dont_inherit=True), module)  # noqa: S102 - our own page
-        modules.append(module)
-    return modules
-
-
-def test_flows_on_the_page_are_right() -> None:
-    for module in page():
-        flow = module["flow"]
-        assert isinstance(flow, Flow)
-        assert check(flow) == []
-        loaded = load_flow("page", flow)
-        assert flow_to_json(from_json(loaded)) == loaded.document
-
-
-def test_rehearsal_on_the_page_is_right() -> None:
-    module = next(module for module in page() if "scenarios" in module)
-    flow, scenarios = module["flow"], module["scenarios"]
-    assert isinstance(flow, Flow) and isinstance(scenarios, list)
-    for scenario in scenarios:
-        assert table_read(scenario, load_flow(scenario.flow, flow)).problems == ()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import get_args
 
 import jsonschema
 import pytest
 
+from tests.docs.pages import block_with
 from tests.end_to_end.reception import shelf
 from voicebot.delivery.report_schema import report_schema
 from voicebot.engine.entries import EvidenceState
@@ -25,7 +25,7 @@ from voicebot.sim.scenario_yaml import read_yaml
 from voicebot.sim.stage import rehearse
 from voicebot.sim.yaml_tree import read_tree
 
-PAGE = Path(__file__).parents[2] / "flows" / "README.md"
+PAGE = "flows/README.md"
 
 HARBOUR = """\
 - name: terrace
@@ -57,9 +57,7 @@ HARBOUR = """\
 
 def on_the_page(marker: str) -> str:
     """The Python of the page about flows that holds these words."""
-    return next(
-        code for code in re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL) if marker in code
-    )
+    return block_with(PAGE, "python", marker)
 
 
 def read(folder: Path, text: str) -> list[Scenario]:
@@ -77,7 +75,7 @@ def script(*entries: str) -> str:
 
 def test_harbour_says_the_same_as_in_python(tmp_path: Path) -> None:
     page: dict[str, object] = {}
-    exec(compile(on_the_page("terrace = Scenario("), str(PAGE), "exec", dont_inherit=True), page)  # noqa: S102 - our own page
+    exec(compile(on_the_page("terrace = Scenario("), PAGE, "exec", dont_inherit=True), page)  # noqa: S102 - our own page
     assert read(tmp_path, HARBOUR) == page["scenarios"]
 
 

@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
+from tests.docs.pages import blocks, text_of
 from voicebot.sim.line import LineFaults
 
-PAGE = (Path(__file__).parents[2] / "voicebot" / "sim" / "README.md").read_text(encoding="utf-8")
-EXAMPLES = re.findall(r"^```python\n(.*?)^```$", PAGE, flags=re.MULTILINE | re.DOTALL)
+PAGE = text_of("voicebot/sim/README.md")
+EXAMPLES = [block.text for block in blocks("voicebot/sim/README.md", "python")]
 
 
 @pytest.mark.slow

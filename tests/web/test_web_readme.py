@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from tests.docs import pages
 from tests.web_site import GREETING, TOKEN, site, voice
 from voicebot.server.conversations import GOES_ON_ELSEWHERE, MAX_MESSAGE_BYTES
 from voicebot.server.lifecycle import RETURN_LIMIT_S, TICKET_LIMIT_S
@@ -19,14 +20,12 @@ from voicebot.web.messages import parse
 from voicebot.web.socket import PING_AFTER_S
 
 WEB = Path(__file__).parents[2] / "voicebot" / "web"
-PAGE = (WEB / "README.md").read_text(encoding="utf-8")
+PAGE_NAME = "voicebot/web/README.md"
+PAGE = pages.text_of(PAGE_NAME)
 
 
 def marked(name: str) -> str:
-    """The code block under a marker."""
-    found = re.search(rf"<!-- {name} -->\n```\w+\n(.*?)\n```", PAGE, flags=re.DOTALL)
-    assert found is not None
-    return found[1]
+    return pages.marked(PAGE_NAME, name)
 
 
 def objects(text: str) -> list[dict[str, Any]]:

@@ -6,15 +6,12 @@ import re
 import shlex
 from pathlib import Path
 
+from tests.docs.pages import marked
 from tests.server.api.test_calls import shown, sid
-
-PAGE = (Path(__file__).parents[3] / "deploy" / "README.md").read_text(encoding="utf-8")
 
 
 def examples() -> list[str]:
-    found = re.search(r"<!-- api examples -->\n\n```sh\n(.*?)```", PAGE, flags=re.DOTALL)
-    assert found is not None
-    return found[1].splitlines()
+    return marked("deploy/README.md", "api examples").splitlines()
 
 
 async def test_examples_do_what_they_show(tmp_path: Path) -> None:

@@ -96,8 +96,12 @@ async function show({ focus = false } = {}) {
   for (const one of links) {
     const own = new URL(one.href).pathname.slice(BASE.length);
     const isHere = own === "/" ? path === "/" : path === own || path.startsWith(`${own}/`);
-    if (isHere) one.setAttribute("aria-current", "page");
-    else one.removeAttribute("aria-current");
+    if (!isHere) {
+      one.removeAttribute("aria-current");
+      continue;
+    }
+    one.setAttribute("aria-current", "page");
+    one.scrollIntoView({ block: "nearest", inline: "nearest" }); // on a narrow screen they do not all have room
   }
   const here = found(path);
   const setTitle = (title) => (document.title = `${title} · voicebot`);
@@ -193,9 +197,10 @@ document.addEventListener("click", (event) => {
   if (!anchor || event.defaultPrevented || event.button || event.ctrlKey || event.metaKey || event.shiftKey) return;
   const url = new URL(anchor.href, location.href);
   const isPage = url.pathname === BASE || url.pathname.startsWith(`${BASE}/`);
-  if (url.origin !== location.origin || !isPage || anchor.target || url.hash) return;
+  const isWithin = url.hash && url.pathname === location.pathname; // a place on this page: the browser goes there
+  if (url.origin !== location.origin || !isPage || anchor.target || isWithin) return;
   event.preventDefault();
-  go(url.pathname.slice(BASE.length) + url.search || "/");
+  go(url.pathname.slice(BASE.length) + url.search + url.hash || "/");
 });
 
 addEventListener("popstate", () => show({ focus: true }));

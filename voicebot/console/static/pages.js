@@ -15,6 +15,7 @@ import * as deliveries from "./pages/deliveries.js";
 import * as flows from "./pages/flows.js";
 import * as flow from "./pages/flow.js";
 import * as talk from "./pages/talk.js";
+import * as docs from "./pages/docs.js";
 
 export const PAGES = [
   { ...overview, nav: true },
@@ -24,4 +25,6 @@ export const PAGES = [
   { ...flows, nav: true },
   { ...flow },
   { ...talk, nav: true },
+  { ...docs, nav: true },
+  { ...docs.named },
 ];

@@ -21,7 +21,7 @@ from voicebot.flow.svg import svg
 from voicebot.store.contract import CallFilter, Store
 
 from .endpoint import JSON, Content, Endpoint, answer, read_query
-from .figures import counted, stats_of
+from .figures import Reach, count
 from .models import (
     FindingShown,
     FlowCheck,
@@ -194,13 +194,12 @@ class FlowEndpoints:
         if since >= until:
             wrong = Wrong(where="query.since", problem="is not before `until`", mend="give an earlier time")
             raise problem(422, "invalid", "no time lies between since and until", errors=[wrong])
-        calls, whole = await counted(self._store, CallFilter(flow=name, since=since, until=until))
-        if flow is None and not calls:
-            raise missing("flow")
         phases = [phase.name for phase in flow.flow.phases] if flow is not None else []
-        if query.version is not None:
-            calls = [one for one in calls if one.record.flow_version == query.version]
-        return answer(await asyncio.to_thread(lambda: stats_of(name, phases, calls, since, until, whole=whole)))
+        reach = Reach(name, phases, query.version)
+        whole = await count(self._store, CallFilter(flow=name, since=since, until=until), reach.add)
+        if flow is None and not reach.is_known:
+            raise missing("flow")
+        return answer(await asyncio.to_thread(lambda: reach.shown(since, until, whole=whole)))
 
     def _loaded(self, request: web.Request) -> LoadedFlow:
         try:

@@ -2,7 +2,7 @@
 
 import { get, path } from "../api.js";
 import { add, fill, h } from "../dom.js";
-import { badge, card, empty, facts, table } from "../parts.js";
+import { badge, card, empty, facts, link, table } from "../parts.js";
 
 export const pattern = "/flows";
 export const title = "Flows";
@@ -31,7 +31,7 @@ export async function show(main, { signal }) {
     problems.length > 0 && card(`${problems.length} not loaded`, problems.map(fault)),
     flows.length
       ? card("Loaded", rows)
-      : card("Loaded", empty("There is no flow.", "Write one, as flows/README.md shows, into the folder of VOICEBOT_FLOWS.")),
+      : card("Loaded", empty("There is no flow.", [link("/docs/flows", "Write one"), " into the folder of VOICEBOT_FLOWS."])),
   );
   const left = [...flows];
   const count = async () => {

@@ -1,0 +1,1 @@
+"""A new project, as `voicebot init` makes it. What it is made of stands in `template/`."""
