@@ -55,7 +55,7 @@ def licence_of(name: str) -> str | None:
         told = metadata(name)
     except PackageNotFoundError:
         return None
-    stated = told.get("License-Expression") or told.get("License") or ""
+    stated = told.json.get("license_expression") or told.json.get("license") or ""
     if not stated or "\n" in stated:
         kinds = [one.rpartition(" :: ")[2] for one in told.get_all("Classifier") or [] if one.startswith("License ::")]
         stated = " AND ".join(SPELLINGS.get(kind, kind) for kind in kinds)
