@@ -118,7 +118,7 @@ PURE = {
         f"voicebot.call.{name}"
         for name in (
             *("ports", "entries", "playback", "speaker", "statements", "memory", "clips", "core", "events", "replay"),
-            *("about", "bill", "briefing", "contact", "hush", "listening", "past", "patience", "replying", "retry"),
+            *("about", "bill", "briefing", "contact", "hush", "listening", "past", "replying", "retry", "waits"),
         )
     ),
     *("voicebot.base64_codec", "voicebot.errors", "voicebot.json_codec", "voicebot.tool_schema"),

@@ -78,7 +78,6 @@ from .hush import Hush
 from .listening import Listening, is_hum
 from .memory import Memory
 from .past import Past
-from .patience import Patience
 from .playback import Playback
 from .replying import Replying
 from .speaker import Ended, Speaker
@@ -91,6 +90,7 @@ from .statements import (
     words_of_return,
     words_when_unreached,
 )
+from .waits import Waits
 
 CLOSING_LIMIT_S = 20.0  # from the decision to end until the goodbye must be on the line
 GOODBYE_LIMIT_S = 60.0  # from the decision to end, for a goodbye that is being heard
@@ -168,7 +168,7 @@ class CallCore:
         self._briefing = Briefing(engine)
         self._replying = Replying()
         self._statements = Statements(engine.flow, clips, model=model, audio_format=audio_format)  # go before any reply
-        self._patience = Patience()
+        self._waits = Waits()
         self._prepared = False  # the exact words that may be needed at once are rendered, or about to be
 
         self._to_machine = False  # an answering machine listens: nothing is said but the flow's message
@@ -306,12 +306,12 @@ class CallCore:
             return None
         if self._statements.waiting or self.speaker.playback.playing:
             return None
-        return self._patience.filler_due(self.speaker.playback.quiet_since)
+        return self._waits.filler_due(self.speaker.playback.quiet_since)
 
     def _bridge(self, now: float) -> None:
         due = self._filler_due()
         if due is not None and now >= due:
-            self._patience.filled()
+            self._waits.filled()
             words = filler_of(self.engine.flow, self.engine.fillers()[0], self.engine.language)
             self._statements.add(words, filler=True)
 
@@ -326,7 +326,7 @@ class CallCore:
         if about_to_be and self._contact.returning:  # what only the next model can render is no word yet
             about_to_be = not self._statements.held_up
         spoken = self.speaker.playback.playing or about_to_be or self._caller_speaking or self.engine.busy
-        self._patience.watch(
+        self._waits.watch(
             now,
             tools=self.engine.busy,
             bridged=self._statements.bridging,
@@ -336,14 +336,14 @@ class CallCore:
 
     def _hold_due(self) -> float | None:
         """When the caller must hear a word, since the model has none."""
-        due = self._patience.hold_due() if self.stage is Stage.TALKING else None
+        due = self._waits.hold_due() if self.stage is Stage.TALKING else None
         words = hold_words(self.engine.flow, self.engine.language) if due is not None else None
         return due if words is not None and self._statements.payload(words) is not None else None
 
     def _hold(self, now: float) -> None:
         due, words = self._hold_due(), hold_words(self.engine.flow, self.engine.language)
         if due is not None and now >= due and words is not None:
-            self._patience.held()
+            self._waits.held()
             self._statements.add_first(words)
 
     def _roll_over_due(self) -> float | None:
