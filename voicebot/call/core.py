@@ -3,9 +3,9 @@
 Theory of operation.
 
 *Who speaks.* The model never begins a reply by itself. The core owes the caller a reply after each of the caller's
-turns, after tools have answered, and when the engine asks for one. `_settle` asks for it as soon as nothing stands in
-the way: a reply under way, a tool at work, a statement not yet played, the caller speaking. So one reply is under way
-at a time, none is lost and none doubled, in whatever order events come.
+turns, after tools have answered, and when the engine asks for one (`replying` keeps count). `_settle` asks for it as
+soon as nothing stands in the way: a reply under way, a tool at work, a statement not yet played, the caller speaking.
+So one reply is under way at a time, none is lost and none doubled, in whatever order events come.
 
 *Barge-in.* When the caller begins to speak, or has spoken for so long as the flow wants (`listening`), writes, or
 presses a key that is waited for, `_barge_in` clears the line, cancels the reply, ignores what still comes of it, and
@@ -14,7 +14,7 @@ truncates each item to what the ledger says was heard. A statement that must not
 *Phases.* What the engine decides about a response's calls goes out together: answers, new instructions, one reply that
 repeats them. A reply is asked for only after the one before it has ended, so none runs on the last phase's words.
 
-*Secrets.* While the caller enters one with the keys (`hushed`), silence of the same length goes on in the place of
+*Secrets.* While the caller enters one with the keys (`hush`), silence of the same length goes on in the place of
 their audio, and nothing is asked of the model; what they press is masked, and goes to the vault alone (`KeepSecret`).
 
 *The model's absence.* A model's connection may break, or end soon (`contact`). Until another one is there nothing is
