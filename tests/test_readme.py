@@ -65,7 +65,7 @@ def test_settings_of_its_example_are_accepted(monkeypatch: pytest.MonkeyPatch, t
     (tmp_path / ".env").write_text(example.replace("whsec_…", "whsec_" + "c2Vj" * 10), encoding="utf-8")
     settings = read_settings(tmp_path / ".env")
     settings.require_serving()
-    assert settings.default_flow == "restaurant_ordering"
+    assert settings.default_flow == "reception"
     assert set(VARIABLE.findall(example)) <= SETTINGS.keys()
 
 

@@ -26,6 +26,7 @@ OF_OTHERS = frozenset(
     ]
 )
 _UsageError: type[Exception] = typer.BadParameter.__bases__[0]  # typer names only this one of its kind
+_LEFT_OUT = {"MissingParameter", "BadOptionUsage"}  # of a command that is only named, or an option of it
 _JOINS = {"&&", "||", "|", ";", "&"}
 
 
@@ -51,7 +52,8 @@ def problem_with(words: list[str], *, whole: bool = True) -> str | None:
     except typer.Exit:  # --help, --version
         return None
     except _UsageError as exc:
-        if type(exc).__name__ == "NoArgsIsHelpError" or (type(exc).__name__ == "MissingParameter" and not whole):
+        kind = type(exc).__name__
+        if kind == "NoArgsIsHelpError" or (not whole and kind in _LEFT_OUT):
             return None
         return f"{type(exc).__name__}: {exc}"
     return None

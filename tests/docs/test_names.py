@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import inspect
+import json
 import re
 from pathlib import Path
 
@@ -12,13 +13,15 @@ import pytest
 
 import voicebot.flow
 from tests.docs.commands import SETTINGS
-from tests.docs.pages import ROOT, blocks, inline, marked, page_names, text_of
+from tests.docs.pages import ROOT, block_with, blocks, inline, marked, page_names, text_of
 from voicebot.engine.entries import EndedReason, EvidenceState
 from voicebot.flow import Flow, Limits, Phase, PhaseLimits, Report, ask
 from voicebot.flow.check import RULES
 from voicebot.log_events import LOG_EVENTS
 from voicebot.observe.families import Families
 from voicebot.realtime.endpoint import endpoint
+from voicebot.server.api.models import OrderShown
+from voicebot.server.outbound_routes import CallBody
 from voicebot.settings import Settings, read_settings
 
 PAGES = [page for page in page_names() if page != "CHANGELOG.md"]  # there, names may be of older versions
@@ -68,6 +71,15 @@ def test_azure_is_reached_as_the_page_says(tmp_path: Path) -> None:
     assert there.key_header == "api-key"
     assert there.address.endswith(".openai.azure.com/openai/v1/realtime?model=my-realtime-deployment")
     assert settings.transcription_model == "my-transcribe-deployment"
+
+
+def test_call_is_placed_as_the_page_says() -> None:
+    """The body is one that is understood, and the answer has the fields of one."""
+    shown = block_with(OPERATORS, "console", "/calls")
+    body = re.search(r"--json '(.*)'", shown)
+    assert body is not None and CallBody.model_validate_json(body[1]).from_ == "+390687654321"
+    answered = json.loads(shown.split(body[0])[1])
+    assert list(answered) == list(OrderShown.model_fields)
 
 
 # ---- what operators look at -----------------------------------------------------------------------------------------

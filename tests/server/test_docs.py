@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
-from tests.docs.pages import headings, links
+from tests.docs.pages import ROOT, headings, links
 from tests.docs.test_links import anchors, target
 from tests.server.test_console import browsing
+from voicebot.flow.loader import shipped_flows
 from voicebot.server import docs
-from voicebot.server.docs import Node, Rendered, path_of, render, slug, texts
+from voicebot.server.docs import Node, Rendered, named, path_of, render, slug, texts
 
 NAMES = [page.name for page in docs.PAGES]
 TAGS = {
@@ -23,7 +25,9 @@ ATTRIBUTES = {"id", "href", "rel", "target", "title", "src", "alt", "loading", "
 
 
 def rendered(name: str) -> Rendered:
-    found = render(name)
+    page = named(name)
+    assert page is not None
+    found = render(page)
     assert found is not None
     return found
 
@@ -83,8 +87,8 @@ def test_markup_in_a_page_is_left_out(tmp_path: Path, monkeypatch: pytest.Monkey
     )
     (tmp_path / "CHANGELOG.md").write_text(hostile)
     monkeypatch.setattr(docs, "path_of", lambda file: tmp_path / file)
-    page = render.__wrapped__("changes")
-    assert page is not None
+    page = render.__wrapped__(docs.PAGES[-1])
+    assert page is not None and page.page.name == "changes"
     found = list(elements(page.content))
     assert {tag for tag, _, _ in found} <= {"h1", "p", "span"}
     assert "alert" not in json.dumps([attributes for _, attributes, _ in found])
@@ -93,14 +97,22 @@ def test_markup_in_a_page_is_left_out(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_page_that_is_not_here_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(docs, "path_of", lambda file: tmp_path / file)
-    assert render.__wrapped__("start") is None
-    assert render("none") is None
+    assert render.__wrapped__(docs.PAGES[0]) is None
+    assert named("none") is None
 
 
 def test_installed_pages_are_those_of_the_wheel(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(docs, "_INSTALLED", tmp_path)
-    assert path_of("flows/README.md") == tmp_path / "flows" / "README.md"
+    assert path_of("deploy/README.md") == tmp_path / "deploy" / "README.md"
+    assert path_of("flows/README.md") == shipped_flows() / "README.md"
     assert path_of("voicebot/web/README.md") == Path(docs.__file__).parents[1] / "web" / "README.md"
+
+
+def test_wheel_has_every_page() -> None:
+    given = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    outside = [page.file for page in docs.PAGES if not page.file.startswith(("voicebot/", "flows/"))]
+    for file in [*outside, "deploy/images"]:
+        assert given["force-include"][file] == f"voicebot/docs/{file}"
 
 
 async def test_pages_are_served_to_anybody(tmp_path: Path) -> None:

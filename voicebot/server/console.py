@@ -193,14 +193,16 @@ class Console:
 
     async def docs_page(self, request: web.Request) -> web.StreamResponse:
         """One of them, as a tree of elements. Anybody may read it: it is the same everywhere."""
-        name = request.match_info["name"]
-        if name not in self._docs:
-            rendered = await asyncio.to_thread(docs.render, name)
+        page = docs.named(request.match_info["name"])
+        if page is None:
+            raise problem(404, "not_found", "there is no such page")
+        if page.name not in self._docs:
+            rendered = await asyncio.to_thread(docs.render, page)
             if rendered is None:
-                raise problem(404, "not_found", "there is no such page")
+                raise problem(404, "not_found", "this installation does not have the page")
             content = json.dumps(rendered.as_json(), ensure_ascii=False).encode()
-            self._docs[name] = _as_file(content, "application/json")
-        return self._sent(request, self._docs[name], _OWN)
+            self._docs[page.name] = _as_file(content, "application/json")
+        return self._sent(request, self._docs[page.name], _OWN)
 
     async def docs_image(self, request: web.Request) -> web.StreamResponse:
         """A picture on them."""

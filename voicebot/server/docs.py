@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import voicebot
+from voicebot.flow.loader import shipped_flows
 
 if TYPE_CHECKING:
     from markdown_it.tree import SyntaxTreeNode
@@ -73,6 +74,8 @@ _BY_FILE = {page.file: page for page in PAGES}
 
 def path_of(file: str) -> Path:
     """Where a file of the project stands, installed or in a checkout."""
+    if file.startswith("flows/"):
+        return shipped_flows() / file.removeprefix("flows/")
     outside = _INSTALLED if _INSTALLED.is_dir() and not file.startswith("voicebot/") else _PACKAGE.parent
     return outside / file
 
@@ -104,14 +107,18 @@ class Rendered:
         }
 
 
+def named(name: str) -> Page | None:
+    """The page of a name, if there is one."""
+    return _BY_NAME.get(name)
+
+
 @cache
-def render(name: str) -> Rendered | None:
-    """Read a page, once; None if there is none of this name, or its file is not here.
+def render(page: Page) -> Rendered | None:
+    """Read a page, once; None if its file is not here.
 
     It takes some hundredths of a second of processor time the first time: not on the event loop.
     """
-    page = _BY_NAME.get(name)
-    if page is None or not path_of(page.file).is_file():
+    if not path_of(page.file).is_file():
         return None
     from markdown_it import MarkdownIt  # only for whoever reads
     from markdown_it.tree import SyntaxTreeNode
