@@ -163,7 +163,7 @@ def test_sdist_builds_the_same_wheel(image: Image, wheel: Path, tmp_path: Path) 
 def test_newcomers_commands_run_outside_the_checkout(image: Image, tmp_path: Path) -> None:
     rehearsal = (
         "test",
-        "appointment_reminder",
+        "restaurant_ordering",
         "--quick",
         "--variations",
         "1",
