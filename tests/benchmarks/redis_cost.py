@@ -1,4 +1,4 @@
-"""What calls cost a Redis: operations, processor and bytes, for a call's begin and end, and for each second of it.
+"""What calls cost a Redis: operations, processor, bytes, for a call's begin and end, and for each second of it.
 
     python tests/benchmarks/redis_cost.py --calls 40
 
@@ -44,6 +44,7 @@ class Counts:
     received: float  # bytes, as the others
     sent: float
     written: float  # to the append-only file
+    kept: float  # in memory
 
     def __add__(self, other: Counts) -> Counts:
         return Counts(*(one + two for one, two in zip(self._all, other._all, strict=True)))
@@ -59,12 +60,12 @@ class Counts:
 
     @property
     def _all(self) -> tuple[float, ...]:
-        return (self.commands, self.inner, self.cpu_s, self.received, self.sent, self.written)
+        return (self.commands, self.inner, self.cpu_s, self.received, self.sent, self.written, self.kept)
 
     def line(self, what: str) -> str:
         """As a row of the table."""
         figures = f"{self.commands:10.2f} {self.inner:10.2f} {self.cpu_s * 1e3:10.3f}"
-        return f"{what:<34} {figures} {self.received:10.0f} {self.sent:10.0f} {self.written:10.0f}"
+        return f"{what:<34} {figures} {self.received:10.0f} {self.sent:10.0f} {self.written:10.0f} {self.kept:10.0f}"
 
 
 def counted(server: RedisServer) -> Counts:
@@ -75,7 +76,7 @@ def counted(server: RedisServer) -> Counts:
     sent = sum(many for name, many in calls.items() if name.removeprefix("cmdstat_").partition("|")[0] in OUTSIDE)
     cpu_s = facts["used_cpu_sys"] + facts["used_cpu_user"]
     traffic = (facts["total_net_input_bytes"], facts["total_net_output_bytes"])
-    return Counts(sent, sum(calls.values()) - sent, cpu_s, *traffic, facts["aof_current_size"])
+    return Counts(sent, sum(calls.values()) - sent, cpu_s, *traffic, facts["aof_current_size"], facts["used_memory"])
 
 
 def load(server: RedisServer, calls: int, seconds: int, first: bool, folder: Path) -> float:
@@ -129,7 +130,8 @@ def main() -> int:
     second = (long - short) / (long_s - short_s)
     ends = (short - second * short_s) / options.calls
     whole = ends + second * CALL_S
-    print(f"{'':<34} {'commands':>10} {'inner':>10} {'CPU ms':>10} {'B in':>10} {'B out':>10} {'B to disk':>10}")
+    columns = ("commands", "inner", "CPU ms", "B in", "B out", "B to disk", "B kept")
+    print(" " * 34, *(f"{column:>10}" for column in columns))
     print(alone.line("a server without calls, a second"))
     print(ends.line("a call's begin and end"))
     print(second.line("a second of a call"))

@@ -176,15 +176,14 @@ class Image:
         if stage := step.options.get("from"):
             shutil.copytree(f"{self.stage(stage)}{sources[0]}", to, symlinks=True)
             return
-        if target.endswith("/"):  # a folder, which is made if it is not there
-            to.mkdir(parents=True, exist_ok=True)
-        for source in sources:
-            path = self._project / source
-            if path.is_dir():
-                shutil.copytree(path, to, ignore=self._left_out, dirs_exist_ok=True)
+        for source in [found for pattern in sources for found in sorted(self._project.glob(pattern))]:
+            if source.is_dir():
+                shutil.copytree(source, to, ignore=self._left_out, dirs_exist_ok=True)
             else:
-                assert PurePosixPath(source) not in self._ignored, f"{source} is not sent to the builder"
-                shutil.copy(path, to)
+                assert PurePosixPath(source.relative_to(self._project)) not in self._ignored, f"{source} is not sent"
+                if target.endswith("/"):
+                    to.mkdir(parents=True, exist_ok=True)
+                shutil.copy(source, to)
 
     def _left_out(self, folder: str, names: list[str]) -> list[str]:
         below = PurePosixPath(folder).relative_to(self._project)
