@@ -128,7 +128,7 @@ class NginxServer:
     def _where(self) -> str:
         text = (SHIPPED / "instances.conf").read_text()
         for name, port in self._instances.items():
-            assert text.count(f"server {name}:8080 ") == 1 + len(self._instances), name
+            assert text.count(f"server {name}:8080 ") == 2 + len(self._instances), name
             text = text.replace(f"server {name}:8080 ", f"server 127.0.0.1:{port} ")
         assert ":8080" not in text
         return text
