@@ -25,7 +25,6 @@ from tests.docs.pages import ROOT, Block, blocks, inline, page_names
 from tests.flow.test_shipped_flows import from_json
 from voicebot.flow import Flow
 from voicebot.flow.check import check
-from voicebot.flow.json_form import flow_from_json, flow_to_json
 from voicebot.flow.loader import load_flow
 from voicebot.sim.scenario_yaml import read_yaml
 from voicebot.sim.table import table_read
