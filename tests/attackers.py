@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -45,13 +46,26 @@ HOLDERS: Mapping[str, Holder] = {
 }
 
 
-async def held_for_s(holder: Holder, port: int, *, source: str = "127.0.0.1", limit_s: float = 60.0) -> float:
-    """Connect and hold back until the server closes; returns after how long.
+async def held_for_s(
+    holder: Holder,
+    port: int,
+    *,
+    source: str = "127.0.0.1",
+    limit_s: float = 60.0,
+    trust: ssl.SSLContext | None = None,
+) -> float:
+    """Connect, over TLS if there is somebody to trust, and hold back until the server closes; returns after how long.
 
     Raises:
         TimeoutError: it does not.
     """
-    reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(source, 0))
+    reader, writer = await asyncio.open_connection(
+        "127.0.0.1",
+        port,
+        local_addr=(source, 0),
+        ssl=trust,
+        server_hostname=ORIGIN.removeprefix("https://") if trust is not None else None,
+    )
     began = time.monotonic()
     writer.write(holder.first)
     try:

@@ -9,8 +9,9 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 from voicebot.audio.formats import AudioFormat
-from voicebot.call.core import Effect, Event, Finish, Journal, Stage
+from voicebot.call.core import Stage
 from voicebot.call.entries import CallEnded, CallerConnected, CallOpened
+from voicebot.call.events import Effect, Event, Finish, Journal
 from voicebot.call.playback import Playback
 from voicebot.call.ports import (
     AppendAudio,

@@ -20,7 +20,7 @@ from tests.store.store_samples import START, opened
 from voicebot import __version__
 from voicebot.call.entries import RecordingStarted, kind_of, write_entry
 from voicebot.cli import main
-from voicebot.flow.model import flow_from_json
+from voicebot.flow.json_form import flow_from_json
 from voicebot.recording import wav
 from voicebot.recording.files import RecordingFolder
 from voicebot.settings import Settings

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
+import subprocess
 import sys
-from asyncio.subprocess import PIPE
+import time
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import PIPE
 from xml.etree import ElementTree
 
 import pytest
@@ -177,3 +180,27 @@ async def test_our_server_that_cannot_start_is_said(tmp_path: Path) -> None:
     ended = await load(tmp_path, "--store", "mysql://x", "--calls", "1")
     assert ended.code == 1
     assert "VOICEBOT_STORE" in ended.err
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for the server in Linux's kernel")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_load_that_is_ended_takes_its_server_along(number: signal.Signals, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "voicebot", "load", "--calls", "1", "--seconds", "600"]
+    variables = environment(PYTHONPATH=str(Path(__file__).parents[1]))
+    with subprocess.Popen(command, cwd=tmp_path, env=variables, stdout=PIPE, stderr=PIPE) as process:
+        server = server_of(process.pid)
+        process.send_signal(number)
+        process.communicate(timeout=LIMIT_S)
+    assert process.returncode
+    assert not server.exists()
+
+
+def server_of(pid: int) -> Path:
+    """Where the kernel tells of the server that this process starts, once it has."""
+    due = time.monotonic() + LIMIT_S
+    while time.monotonic() < due:
+        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+            if "serve" in (Path("/proc") / child / "cmdline").read_text():
+                return Path("/proc") / child
+        time.sleep(0.05)
+    raise AssertionError("it has started no server")

@@ -23,19 +23,21 @@ ALLOWED: dict[str, set[str]] = {
     "base64_codec": set(),
     "json_codec": set(),
     "log_events": set(),
-    "websocket": set(),
+    "inbox": set(),
+    "websocket": {"inbox"},
     "observe": {"call.entries", "engine.entries", "errors", "log_events"},
     "audio": {"errors"},
     "flow": {"errors", "webhook_events"},
     "engine": {"errors", "flow", "json_codec", "tool_schema"},
     "call": {"audio", "engine", "errors", "flow", "json_codec", "log_events", "store.contract", "tool_schema"},
-    "telephony": {"audio", "base64_codec", "call.ports", "errors", "json_codec", "log_events", "websocket"},
+    "telephony": {"audio", "base64_codec", "call.ports", "errors", "inbox", "json_codec", "log_events", "websocket"},
     "realtime": {
-        *("audio", "base64_codec", "call.ports", "errors", "json_codec", "log_events", "tool_schema", "websocket"),
+        *("audio", "base64_codec", "call.ports", "errors", "inbox", "json_codec", "log_events", "tool_schema"),
+        "websocket",
     },
     "web": {
         *("audio", "base64_codec", "call", "engine", "errors", "json_codec", "log_events"),
-        *("telephony.socket", "telephony.tap"),
+        *("telephony.caller_events", "telephony.socket", "telephony.tap"),
     },
     "store": {"errors", "json_codec", "log_events"},
     "delivery": {
@@ -74,8 +76,8 @@ ALLOWED: dict[str, set[str]] = {
     "chat": {"audio", "call", "delivery.report", "engine", "errors", "flow", "realtime", "store.contract"},
     "sim": {"errors"},
     "cli": {
-        *("", "chat", "delivery.lines", "delivery.report", "errors", "flow", "project", "server", "settings", "sim"),
-        *("recording.files", "store.contract"),
+        *("", "chat", "delivery.lines", "errors", "flow", "project", "server", "settings", "sim"),
+        *("delivery.report_schema", "recording.files", "store.contract"),
     },
     "console": set(),
     "project": {"errors", "flow"},
@@ -115,8 +117,8 @@ PURE = {
     *(
         f"voicebot.call.{name}"
         for name in (
-            *("ports", "entries", "playback", "speaker", "statements", "memory", "clips", "core", "replay"),
-            *("about", "contact", "listening", "past", "patience", "retry"),
+            *("ports", "entries", "playback", "speaker", "statements", "memory", "clips", "core", "events", "replay"),
+            *("about", "bill", "briefing", "contact", "hush", "listening", "past", "replying", "retry", "waits"),
         )
     ),
     *("voicebot.base64_codec", "voicebot.errors", "voicebot.json_codec", "voicebot.tool_schema"),

@@ -708,7 +708,7 @@ def flows_schema(name: str, folder: FolderOption = None) -> None:
     """JSON Schema of the reports that calls with this flow send."""
     import json
 
-    from voicebot.delivery.report import report_schema
+    from voicebot.delivery.report_schema import report_schema
 
     print(json.dumps(report_schema(name, _shelf(folder).get(name).flow), indent=2, ensure_ascii=False))
 

@@ -21,6 +21,8 @@ from websockets.exceptions import ConnectionClosed
 from websockets.frames import CloseCode, Frame, Opcode
 from websockets.protocol import Protocol, Side, State
 
+from voicebot.inbox import Inbox
+
 try:
     from websockets.speedups import apply_mask
 except ImportError:
@@ -98,8 +100,7 @@ class WebSocket(asyncio.Protocol):
         self._is_binary = False  # the message of the fragments
 
         self._take: Callable[[bytes], object] = self._hold
-        self._messages: list[bytes] = []
-        self._reader: asyncio.Future[None] | None = None  # of the task that waits for messages
+        self._inbox = Inbox[bytes]()
         self._over: Callable[[], object] = _nothing
 
     # ---- reading
@@ -110,26 +111,20 @@ class WebSocket(asyncio.Protocol):
         Raises:
             ConnectionClosed: the connection is over, and every message was taken.
         """
-        while not self._messages:
-            if self._gone.done():
-                raise self._protocol.close_exc
-            self._reader = self._loop.create_future()
-            try:
-                await self._reader
-            finally:
-                self._reader = None
-        messages, self._messages = self._messages, []
+        messages = await self._inbox.receive()
+        if not messages:
+            raise self._protocol.close_exc
         if len(messages) > MAX_WAITING:
             self.resume_reading()
         return messages
 
     def put_back(self, messages: list[bytes]) -> None:
         """Have messages that were received come again, before all others."""
-        self._messages[:0] = messages
+        self._inbox.put_back(messages)
 
     def give_to(self, take: Callable[[bytes], object], over: Callable[[], object]) -> None:
         """From now on have each message given to `take` in the step in which it comes, and `over` called at the end."""
-        messages, self._messages = self._messages, []
+        messages = self._inbox.take()
         if not self._gone.done():
             self._take, self._over = take, over
         for message in messages:
@@ -252,7 +247,7 @@ class WebSocket(asyncio.Protocol):
             self._closing.cancel()
         self.stalled_since = None
         self._gone.set_result(None)
-        self._wake()
+        self._inbox.end()
         self._let_drain()
         over = self._over
         self._take = self._over = self.on_stall = _nothing  # who hears us holds us: both are free at once
@@ -319,10 +314,9 @@ class WebSocket(asyncio.Protocol):
         return message
 
     def _hold(self, message: bytes) -> None:
-        self._messages.append(message)
-        if len(self._messages) > MAX_WAITING:
+        self._inbox.put((message,))
+        if len(self._inbox.waiting) > MAX_WAITING:
             self.pause_reading()
-        self._wake()
 
     def _pass_on(self) -> None:
         """Send what the protocol itself has to say."""
@@ -338,10 +332,6 @@ class WebSocket(asyncio.Protocol):
                 transport.close()
         if self._closing is None and self._protocol.state is State.CLOSING:  # the other side is to end it with us
             self._closing = self._loop.call_later(CLOSE_S, self.abort)
-
-    def _wake(self) -> None:
-        if self._reader is not None and not self._reader.done():
-            self._reader.set_result(None)
 
     def _let_drain(self) -> None:
         if self._drained is not None:

@@ -27,25 +27,25 @@ def metered(audio: bytes, starts_ms: list[int] | None = None) -> LineMeter:
 @pytest.mark.parametrize(("amplitude", "dbov"), [(1.0, -3.0), (0.1, -23.0), (0.01, -43.0)])
 def test_level_is_that_of_the_tone(amplitude: float, dbov: float) -> None:
     meter = metered(tone(amplitude))
-    assert meter.level_dbov == pytest.approx(dbov, abs=0.5)
+    assert meter.loudness.level_dbov == pytest.approx(dbov, abs=0.5)
     assert meter.audio_ms == 4000
 
 
 def test_pauses_do_not_lower_the_level() -> None:
     speech = tone(0.1, 2000)
-    assert metered(speech + SILENCE * 160_000).level_dbov == metered(speech).level_dbov
+    assert metered(speech + SILENCE * 160_000).loudness.level_dbov == metered(speech).loudness.level_dbov
 
 
 def test_silent_line_has_no_level() -> None:
     meter = metered(SILENCE * 16_000)
-    assert (meter.level_dbov, meter.clipped, meter.gaps) == (None, 0.0, 0)
-    assert LineMeter().level_dbov is None
+    assert (meter.loudness.level_dbov, meter.loudness.clipped, meter.gaps) == (None, 0.0, 0)
+    assert LineMeter().loudness.level_dbov is None
 
 
 def test_clipping_is_a_share_of_samples() -> None:
     half = (b"\x00" * 4 + b"\x80" * 4 + SILENCE * 8) * 10
-    assert metered(half * LOOK_EVERY * 3).clipped == 0.5
-    assert metered(tone(0.5)).clipped == 0.0
+    assert metered(half * LOOK_EVERY * 3).loudness.clipped == 0.5
+    assert metered(tone(0.5)).loudness.clipped == 0.0
 
 
 def stamped(*gaps: tuple[int, int], frames: int = 4 * LOOK_EVERY + 1) -> LineMeter:
@@ -82,4 +82,4 @@ def test_empty_messages_break_nothing() -> None:
     meter = LineMeter()
     for number in range(LOOK_EVERY * 2):
         meter.take(b"", number)
-    assert (meter.audio_ms, meter.level_dbov, meter.clipped) == (0, None, 0.0)
+    assert (meter.audio_ms, meter.loudness.level_dbov, meter.loudness.clipped) == (0, None, 0.0)

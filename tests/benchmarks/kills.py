@@ -2,6 +2,7 @@
 
     python tests/benchmarks/kills.py --rounds 20             kill -9 in mid-call: two stores, action sent and withheld
     python tests/benchmarks/kills.py --stores workers        the same with two workers of one instance, on SQLite
+    python tests/benchmarks/kills.py --stores nginx          the same on Redis behind the shipped nginx, over TLS
     python tests/benchmarks/kills.py --rounds 4 --calls 5    the same number of calls, five at once
     python tests/benchmarks/kills.py --ends 500              kill -9 around the end of short calls
     python tests/benchmarks/kills.py --drain 10              SIGTERM under ten calls, one of them connecting
@@ -9,8 +10,8 @@
     python tests/benchmarks/kills.py --outage 25             Redis killed and restarted, then away for half a minute
 
 Real processes of `voicebot serve` behind one address, a twin of everything around them, real time. New calls go to the
-instance that is about to die. Every call is compared with one that nothing happened to. Exit code 1 if anything is
-wrong; the moments are by a seed, which is printed.
+instance that is about to die (nginx gives them to whom it likes, and that one dies). Every call is compared with one
+that nothing happened to. Exit code 1 if anything is wrong; the moments are by a seed, which is printed.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tests.benchmarks.kill_judge import HEAD, Reported, Survivor, Tally, judge, judge_end, reports_of
+from tests.deploy.deployment import deployment
 from tests.fakes import environment
 from tests.redis_server import RedisServer
 from tests.short_call import FLOW, SHORT
@@ -137,6 +139,10 @@ async def world(
 ) -> AsyncIterator[Fleet]:
     """Instances on this kind of store, or on the one at `address`; `folder` holds what they write."""
     brain = play.scenario.steady_brain()
+    if store == "nginx":
+        async with deployment(folder, lambda: brain, flows=play.flows, record=False, **settings) as behind_nginx:
+            yield behind_nginx.made
+        return
     data = folder / "instances"
     data.mkdir()
     with ExitStack() as stack:
@@ -207,9 +213,8 @@ async def killed_calls(
         await calls.opened.wait()
         loop = asyncio.get_running_loop()
         await asyncio.sleep(calls.placed_at[0] + after_s - loop.time())
-        if made.workers:  # whichever of them has the first call
-            carried = made.balancer.streams()
-            victim = next((one.backend for one in carried if one.backend in made.workers), victim)
+        carrying = next(event.url for event in calls.events if isinstance(event, StreamOpened)).rpartition("/")[2]
+        victim = carrying if carrying in victims(made) else victim  # whichever of them has the first call
         pid = kill(made, victim)
     survivors = await calls.reported([task.result() for task in placed])
     await bring_back(made, victim, pid)
@@ -393,7 +398,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=20, help="kills of each kind (default: %(default)s)")
     parser.add_argument("--calls", type=int, default=1, help="calls at once (default: %(default)s; at ends: 10)")
-    parser.add_argument("--stores", default="sqlite,redis", help="sqlite, redis, workers (default: %(default)s)")
+    parser.add_argument("--stores", default="sqlite,redis", help="sqlite, redis, workers, nginx (default: %(default)s)")
     parser.add_argument("--actions", default="sent,withheld", help="how the line learns (default: %(default)s)")
     parser.add_argument("--scenario", default="too far", help="of restaurant_ordering (default: %(default)s)")
     parser.add_argument("--gap", type=float, default=3.0, help="longest silence, in seconds (default: %(default)s)")

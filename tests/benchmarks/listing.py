@@ -21,7 +21,7 @@ from voicebot.flow import Flow, Observations, Phase, ask
 from voicebot.flow.loader import FlowShelf, load_flow
 from voicebot.server.app import create_app
 from voicebot.settings import read_settings
-from voicebot.store import sqlite_calls
+from voicebot.store import sqlite_calls, sqlite_outbox
 from voicebot.store.contract import CallRecord, NewDelivery
 from voicebot.store.sqlite_file import connect, create
 
@@ -45,7 +45,7 @@ class Visit(Observations):
 
 
 def fill(path: Path, ended: int, live: int) -> None:
-    """Calls of the last thirty days, each with a report of some 6 kB and a delivery."""
+    """Calls of the last thirty days, each with a report of some 6 kB, delivered but for one in a hundred, given up."""
     create(path, 5.0)
     connection: sqlite3.Connection = connect(path, 5.0)
     line = {"speaker": "caller", "text": "I would like a table for two on Friday evening, please.", "at": "x"}
@@ -69,6 +69,10 @@ def fill(path: Path, ended: int, live: int) -> None:
         delivery = NewDelivery(f"msg_{number}", "https://crm.example.com/", "{}")
         report, end = json.dumps({"data": data}), started + timedelta(minutes=1)
         sqlite_calls.finish(connection, call_sid, report, [delivery], 1, end, [])
+        if number % 100:
+            sqlite_outbox.note_delivered(connection, delivery.webhook_id, end, 200)
+        else:
+            sqlite_outbox.note_failed(connection, delivery.webhook_id, end, "HTTP 500", 1, None, disable=False)
     connection.execute("COMMIT")
     connection.close()
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from tests.call.test_core import NAME, Call, World, failed, finished, flow, kinds, only
 from voicebot.call import entries, ports
 from voicebot.call.analysis import ANALYSIS_LIMIT_S
-from voicebot.call.core import FAREWELL_LIMIT_S, Effect, Finish, Journal, Stage
+from voicebot.call.core import FAREWELL_LIMIT_S, Stage
+from voicebot.call.events import Effect, Finish, Journal
 from voicebot.engine.entries import CallerSaid, EndedReason, ObservationFilled, ProposalRefused
 from voicebot.flow import Analysis, Flow, Report, it
 

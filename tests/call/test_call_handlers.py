@@ -14,9 +14,9 @@ import pytest
 from tests.fakes import CALL_SID, START
 from voicebot.call import handlers as call_handlers
 from voicebot.call.author_code import GRACE_S
-from voicebot.call.core import EndWanted, NoteWanted, SayWanted
 from voicebot.call.daemon_threads import DaemonThreads
 from voicebot.call.entries import BotSaid, CallEnded, Entry, KeyPress
+from voicebot.call.events import EndWanted, NoteWanted, SayWanted
 from voicebot.call.handlers import BACKLOG_S, FAREWELL_S, MOST_STEERS, MOST_WAITING, CallHandlers
 from voicebot.call.wishes import Wish
 from voicebot.engine.entries import (

@@ -15,21 +15,10 @@ from hypothesis import strategies as st
 from voicebot.audio.formats import AudioFormat
 from voicebot.call import entries, ports
 from voicebot.call.clips import ClipCache
-from voicebot.call.core import (
-    CLOSING_LIMIT_S,
-    COMMIT_LIMIT_S,
-    FAREWELL_LIMIT_S,
-    RETRY_DELAYS_S,
-    CallCore,
-    Effect,
-    Event,
-    Finish,
-    Journal,
-    ReconnectModel,
-    Stage,
-    StartTool,
-)
+from voicebot.call.core import CLOSING_LIMIT_S, COMMIT_LIMIT_S, FAREWELL_LIMIT_S, CallCore, Stage
+from voicebot.call.events import Effect, Event, Finish, Journal, ReconnectModel, StartTool
 from voicebot.call.playback import LOST_MARK_GRACE_S
+from voicebot.call.replying import RETRY_DELAYS_S
 from voicebot.engine import entries as engine_entries
 from voicebot.engine.engine import PhaseEngine
 from voicebot.engine.entries import ObservationRecorded, ObservationWithdrawn, PhaseEntered, ToolStarted

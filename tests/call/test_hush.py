@@ -12,7 +12,9 @@ from tests.store.store_samples import opened
 from voicebot.audio.formats import AudioFormat
 from voicebot.call import entries, ports
 from voicebot.call.clips import ClipCache
-from voicebot.call.core import HUSH_TAIL_S, CallCore, Journal, KeepSecret
+from voicebot.call.core import CallCore
+from voicebot.call.events import Journal, KeepSecret
+from voicebot.call.hush import HUSH_TAIL_S
 from voicebot.call.past import Past, read_past
 from voicebot.call.replay import replay
 from voicebot.call.secrets import CallSecrets

@@ -6,8 +6,8 @@ import asyncio
 from datetime import datetime
 
 from tests.fakes import CALL_SID, START, FakeJournal
-from voicebot.call.core import Effect, Journal
 from voicebot.call.entries import CallEnded, Entry, KeyPress, LegLost, LineClosed, LineQuality
+from voicebot.call.events import Effect, Journal
 from voicebot.call.journal import CallJournal, Line
 from voicebot.call.ports import CloseLeg
 from voicebot.sim.clock import run_virtual

@@ -9,7 +9,8 @@ import pytest
 from tests.call.test_core import ENDS, MS, NAME, Call, finished, kinds, only, talking
 from tests.call.test_reconnecting import connected
 from voicebot.call import entries, ports
-from voicebot.call.core import Effect, Finish, Journal, LetGo, Stage
+from voicebot.call.core import Stage
+from voicebot.call.events import Effect, Finish, Journal, LetGo
 
 
 def steps(effects: list[Effect]) -> list[str]:

@@ -15,7 +15,7 @@ from voicebot.call import entries, ports
 from voicebot.call.listening import HUM_LIMIT_S, is_hum
 from voicebot.engine.entries import CallerTurnTaken
 from voicebot.flow import Patience
-from voicebot.flow.model import flow_from_json, flow_to_json
+from voicebot.flow.json_form import flow_from_json, flow_to_json
 
 SLOW = Patience(stops_after="300ms", hums=True)
 VOICE = (np.sin(np.arange(480) / 4) * 6000).astype("<i2").tobytes()  # 20 ms

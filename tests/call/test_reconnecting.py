@@ -10,8 +10,9 @@ import pytest
 from tests.call.test_core import HOURS, MS, NAME, Call, finished, kinds, only, talking
 from voicebot.call import entries, ports
 from voicebot.call.contact import LOSSES, RETURN_LIMIT_S, ROLL_BY_S, ROLL_FROM_S, SESSION_LIFE_S
-from voicebot.call.core import FAREWELL_LIMIT_S, Finish, LetGo, ReconnectModel, SayWanted, Stage, StartTool
-from voicebot.call.patience import HOLDS
+from voicebot.call.core import FAREWELL_LIMIT_S, Stage
+from voicebot.call.events import Finish, LetGo, ReconnectModel, SayWanted, StartTool
+from voicebot.call.waits import HOLDS
 from voicebot.engine.events import ToolFinished
 
 LOST = ports.ModelLost("the connection broke", True)

@@ -16,12 +16,14 @@ from voicebot.audio.formats import AudioFormat
 from voicebot.call import entries, ports
 from voicebot.call.about import context_of
 from voicebot.call.clips import ClipCache
-from voicebot.call.core import CallCore, Effect, Event, Journal, Stage, StartTool
+from voicebot.call.core import CallCore, Stage
 from voicebot.call.entries import Entry, kind_of, write_entry
+from voicebot.call.events import Effect, Event, Journal, StartTool
 from voicebot.call.past import Past
 from voicebot.call.replay import replay
 from voicebot.call.statements import words_of_return
-from voicebot.delivery.report import fold_report, report_schema
+from voicebot.delivery.report import fold_report
+from voicebot.delivery.report_schema import report_schema
 from voicebot.engine import entries as engine_entries
 from voicebot.engine.engine import EVIDENCE_LIMIT_S, PhaseEngine
 from voicebot.engine.events import ToolFinished

@@ -16,8 +16,9 @@ from tests.fakes import CALL_SID, START, FakeCore, FakeJournal, FakeLeg, FakeMod
 from voicebot.audio.formats import AudioFormat
 from voicebot.call.author_code import GRACE_S
 from voicebot.call.clips import ClipCache
-from voicebot.call.core import CallCore, Effect, EndWanted, Event, Journal, NoteWanted, SayWanted, Stage, StartTool
+from voicebot.call.core import CallCore, Stage
 from voicebot.call.entries import CallOpened, Entry, KeyPress, LineQuality, kind_of, read_entry
+from voicebot.call.events import Effect, EndWanted, Event, Journal, NoteWanted, SayWanted, StartTool
 from voicebot.call.ports import (
     AnswerTool,
     AppendAudio,

@@ -10,7 +10,8 @@ import pytest
 from voicebot.audio.formats import AudioFormat
 from voicebot.call import entries, ports
 from voicebot.call.clips import ClipCache
-from voicebot.call.core import CallCore, Journal
+from voicebot.call.core import CallCore
+from voicebot.call.events import Journal
 from voicebot.call.past import Past
 from voicebot.call.replay import replay
 from voicebot.call.statements import apology_of, clip_keys, filler_of, hold_words, ready_words, words_of_return

@@ -15,8 +15,8 @@ import pytest
 
 from tests.fakes import CALL_SID
 from voicebot.call import tool_run
-from voicebot.call.core import StartTool
 from voicebot.call.daemon_threads import DaemonThreads
+from voicebot.call.events import StartTool
 from voicebot.call.tool_run import SAYS_PER_RUN, run_tool
 from voicebot.engine.events import ToolFinished
 from voicebot.errors import ToolError

@@ -7,7 +7,8 @@ import pytest
 from tests.call.test_core import MS, Call, kinds, only
 from tests.call.test_letting_go import steps
 from voicebot.call import entries, ports
-from voicebot.call.core import CLOSING_LIMIT_S, Effect, Finish, LetGo, Stage
+from voicebot.call.core import CLOSING_LIMIT_S, Stage
+from voicebot.call.events import Effect, Finish, LetGo
 from voicebot.engine.entries import TransferBegan
 from voicebot.flow import Flow, HangUp, Number, Observations, Phase, To, Transfer, ask
 

@@ -11,7 +11,8 @@ from tests.call.test_core import MS, Call, flow, only
 from voicebot.audio.formats import AudioFormat
 from voicebot.call import entries, ports
 from voicebot.call.clips import ClipCache, clip_key
-from voicebot.call.core import CLOSING_LIMIT_S, AnswererFound, CallCore, Finish, Journal, Stage
+from voicebot.call.core import CLOSING_LIMIT_S, CallCore, Stage
+from voicebot.call.events import AnswererFound, Finish, Journal
 from voicebot.call.past import Past
 from voicebot.engine.engine import PhaseEngine
 from voicebot.engine.entries import PhaseEntered

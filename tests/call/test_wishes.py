@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from voicebot.call.core import EndWanted, NoteWanted, SayWanted
+from voicebot.call.events import EndWanted, NoteWanted, SayWanted
 from voicebot.call.wishes import Wish, Wishes, as_text, to_be_said
 from voicebot.flow.model import Say
 from voicebot.flow.wording import LONGEST_SAY

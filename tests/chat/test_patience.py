@@ -8,8 +8,8 @@ from tests.chat.chat_flows import visit
 from tests.fakes import CALL_SID, START
 from voicebot.audio.formats import AudioFormat
 from voicebot.call import ports
-from voicebot.call.core import Effect, Event, ReconnectModel, StartTool
 from voicebot.call.entries import CallEnded, CallOpened, Entry, kind_of
+from voicebot.call.events import Effect, Event, ReconnectModel, StartTool
 from voicebot.chat.patience import PatientCore, unhurried
 from voicebot.engine.events import CallContext, ToolFinished
 from voicebot.flow import Flow, Limits, PhaseLimits

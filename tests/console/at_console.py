@@ -1,4 +1,4 @@
-"""The console in a real browser, as whoever holds a token has it; and everything that its policy had to refuse."""
+"""The console in a real browser, as whoever holds a token has it; and everything that its policy has refused."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from voicebot.sim.stage import Stage, stage
 from voicebot.web.client import FORMAT
 
 LIMIT_MS = 120_000
+NARROW, WIDE = 390, 1280
 
 # What the twin's model hears is a code, which a browser must not take for noise around a voice.
 _AS_IT_IS = """
@@ -26,32 +27,61 @@ if (asked) navigator.mediaDevices.getUserMedia = (wanted) =>
 """
 _WATCHED = """
 window.refused = [];
-document.addEventListener("securitypolicyviolation", (event) => window.refused.push(event.violatedDirective));
+document.addEventListener("securitypolicyviolation", ({ violatedDirective, blockedURI }) =>
+  window.refused.push(`${violatedDirective} ${blockedURI}`));
 """
 
 
 @dataclass
-class AtConsole:
-    """A page of the console, and the server behind it."""
+class Operator:
+    """Somebody who has logged in, and whatever a browser has complained of."""
 
     page: Any
-    on_stage: Stage
+    origin: str
     complaints: list[str] = field(default_factory=list)
 
     async def go(self, path: str) -> None:
-        await self.page.goto(f"{self.on_stage.public_url}/console{path}", timeout=LIMIT_MS)
+        await self.page.goto(f"{self.origin}/console{path}", timeout=LIMIT_MS)
 
-    async def see(self, selector: str, text: str = "") -> Any:
-        """Wait for something that can be seen, with this text if one is given."""
-        found = self.page.locator(selector)
-        found = (found.filter(has_text=text) if text else found).first
-        await found.wait_for(state="visible", timeout=LIMIT_MS)
-        return found
+    async def sees(self, selector: str, text: str | None = None) -> Any:
+        """The first of these that holds this text, once it can be seen."""
+        found = self.page.locator(selector, has_text=text) if text is not None else self.page.locator(selector)
+        await found.first.wait_for(state="visible", timeout=LIMIT_MS)
+        return found.first
 
-    async def refused(self) -> list[str]:
-        """What the page's policy had to refuse since it was loaded."""
-        found: list[str] = await self.page.evaluate("window.refused")
-        return found
+    async def press(self, name: str) -> None:
+        await self.page.get_by_role("button", name=name, exact=True).first.click(timeout=LIMIT_MS)
+
+    async def is_at_ease(self) -> None:
+        """No script of anybody's ran, the policy refused nothing, and the page has no fault."""
+        assert await self.page.evaluate("window.ran") is None
+        assert await self.page.evaluate("window.refused") == []
+        assert self.complaints == []
+
+
+@dataclass
+class AtConsole(Operator):
+    """An operator, and the server behind the page."""
+
+    on_stage: Stage = field(kw_only=True)
+
+
+@asynccontextmanager
+async def logged_in(
+    open_browser: Open, origin: str, token: str, *, microphone: Path = Path("none.wav"), width: int = WIDE
+) -> AsyncIterator[Operator]:
+    """Open a browser at the console of a server, and log in."""
+    async with open_browser(microphone) as browser:
+        page = await (await browser.new_context(viewport={"width": width, "height": 844})).new_page()
+        await page.add_init_script(_AS_IT_IS + _WATCHED)
+        operator = Operator(page, origin)
+        page.on("console", lambda message: operator.complaints.append(message.text))
+        page.on("pageerror", lambda error: operator.complaints.append(str(error)))
+        await operator.go("")
+        await page.get_by_label("API token").fill(token, timeout=LIMIT_MS)
+        await page.keyboard.press("Enter")
+        await operator.sees("nav")
+        yield operator
 
 
 def recording(path: Path, said: Sequence[tuple[float, str]]) -> Path:
@@ -73,7 +103,7 @@ async def console(
     turns: Sequence[Turn],
     microphone: Path,
     *,
-    width: int = 1280,
+    width: int = WIDE,
     token: str = TOKEN,
     **settings: object,
 ) -> AsyncIterator[AtConsole]:
@@ -83,15 +113,6 @@ async def console(
     name = next(iter(shelf.flows), "none")
     async with (
         stage(shelf, lambda: brain, default_flow=name, settings=given) as on_stage,
-        open_browser(microphone) as browser,
+        logged_in(open_browser, on_stage.public_url, token, microphone=microphone, width=width) as operator,
     ):
-        page = await (await browser.new_context(viewport={"width": width, "height": 844})).new_page()
-        await page.add_init_script(_AS_IT_IS + _WATCHED)
-        at = AtConsole(page, on_stage)
-        page.on("console", lambda message: at.complaints.append(message.text))
-        page.on("pageerror", lambda error: at.complaints.append(str(error)))
-        await at.go("")
-        await page.fill("input[name=token]", token, timeout=LIMIT_MS)
-        await page.click("button[type=submit]")
-        await at.see("nav")
-        yield at
+        yield AtConsole(operator.page, operator.origin, operator.complaints, on_stage=on_stage)

@@ -6,11 +6,10 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
+from tests.console.at_console import LIMIT_MS, NARROW, WIDE, AtConsole, logged_in
 from tests.console.conftest import Open
 from voicebot.call.entries import CallOpened, FunctionCalled, kind_of, write_entry
 from voicebot.flow import Flow, HangUp, Limits, Observations, Phase, To, ask, it
@@ -22,9 +21,7 @@ from voicebot.sim.scenario import Exchange, Expected, Scenario
 from voicebot.sim.stage import Stage, stage
 from voicebot.store.contract import CallRecord, NewDelivery, StoredEntry
 
-TOKEN = "a-token-of-the-desk"
-LIMIT_MS = 120_000
-NARROW, WIDE = 390, 1280
+TOKEN, READER = "a-token-of-the-desk", "a-token-that-only-reads"
 
 
 class Visit(Observations):
@@ -60,66 +57,24 @@ TALK = Scenario(
     Expected(),
 )
 CANARY = '<img src=x onerror="window.ran=1"><script>window.ran=2</script>"\'><svg onload=window.ran=3>{{ran}}'
-WATCHING = """
-window.refused = [];
-document.addEventListener("securitypolicyviolation", ({ violatedDirective, blockedURI }) =>
-  window.refused.push(`${violatedDirective} ${blockedURI}`));
-"""
-
-
-@dataclass
-class Operator:
-    """Somebody at the console, and whatever a browser has complained of."""
-
-    page: Any
-    on_stage: Stage
-    complaints: list[str] = field(default_factory=list)
-
-    async def go(self, path: str) -> None:
-        await self.page.goto(f"{self.on_stage.public_url}/console{path}", timeout=LIMIT_MS)
-
-    async def sees(self, selector: str, text: str | None = None) -> Any:
-        """The first of these that holds this text, once it can be seen."""
-        found = self.page.locator(selector, has_text=text) if text is not None else self.page.locator(selector)
-        await found.first.wait_for(state="visible", timeout=LIMIT_MS)
-        return found.first
-
-    async def press(self, name: str) -> None:
-        await self.page.get_by_role("button", name=name, exact=True).first.click(timeout=LIMIT_MS)
-
-    async def is_at_ease(self) -> None:
-        """No script of anybody's ran, the policy refused nothing, and the page has no fault."""
-        assert await self.page.evaluate("window.ran") is None
-        assert await self.page.evaluate("window.refused") == []
-        assert self.complaints == []
 
 
 @asynccontextmanager
 async def at_console(
-    open_browser: Open, folder: Path, *, width: int = WIDE, crm_answers: tuple[CrmAnswer, ...] = ()
-) -> AsyncIterator[Operator]:
-    """Somebody who has logged in."""
+    open_browser: Open, folder: Path, *, width: int = WIDE, token: str = TOKEN, crm_answers: tuple[CrmAnswer, ...] = ()
+) -> AsyncIterator[AtConsole]:
+    """Somebody who has logged in, at a server whose calls go as TALK does."""
     brain = TALK.brain()
     settings: dict[str, object] = {
-        "VOICEBOT_API_TOKENS": f"desk=operate:{TOKEN}",
+        "VOICEBOT_API_TOKENS": f"desk=operate:{TOKEN},audit=read:{READER}",
         "VOICEBOT_RECORD": "all",
         "VOICEBOT_STORE": f"sqlite:///{folder}/calls.db",
     }
     async with (
         stage(SHELF, lambda: brain, default_flow="workshop", settings=settings, crm_answers=crm_answers) as on_stage,
-        open_browser(Path("none.wav")) as browser,
+        logged_in(open_browser, on_stage.public_url, token, width=width) as operator,
     ):
-        context = await browser.new_context(viewport={"width": width, "height": 844})
-        page = await context.new_page()
-        await page.add_init_script(WATCHING)
-        operator = Operator(page, on_stage)
-        page.on("console", lambda message: operator.complaints.append(message.text))
-        page.on("pageerror", lambda error: operator.complaints.append(str(error)))
-        await operator.go("")
-        await page.get_by_label("API token").fill(TOKEN, timeout=LIMIT_MS)
-        await page.keyboard.press("Enter")
-        await operator.sees("h1", "Overview")
-        yield operator
+        yield AtConsole(operator.page, operator.origin, operator.complaints, on_stage=on_stage)
 
 
 async def test_call_is_seen_steered_heard_and_reported(tmp_path: Path, open_browser: Open) -> None:
@@ -275,3 +230,24 @@ async def test_session_that_is_over_leads_to_the_login(tmp_path: Path, open_brow
         await operator.page.get_by_label("API token").fill("a guess")
         await operator.press("Log in")
         await operator.sees("[role=alert]", "This is no token of this server.")
+
+
+async def test_token_that_only_reads_is_offered_nothing_to_do(tmp_path: Path, open_browser: Open) -> None:
+    async with at_console(open_browser, tmp_path, token=READER) as operator, asyncio.TaskGroup() as tasks:
+        await leave_canaries(operator.on_stage)
+        phone = operator.on_stage.phone(TALK)
+        calling = tasks.create_task(phone.call())
+        await operator.sees(".who", "read")
+        await operator.go("/calls")
+        row = await operator.sees("table.linked tbody tr", TALK.caller_number)
+        await row.get_by_role("link").first.click()
+        await operator.sees(".lines .bot", "What is it about?")
+        assert await operator.page.locator(".operating").count() == 0
+        await operator.go("/deliveries")
+        await operator.sees(".rows td", CANARY)
+        assert await operator.page.get_by_role("button", name="Send again").count() == 0
+        await operator.go("/flows/workshop")
+        await operator.sees("svg.flow-graph")
+        assert await operator.page.get_by_role("link", name="Talk with it").count() == 0
+        calling.cancel()
+        await operator.is_at_ease()

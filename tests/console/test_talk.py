@@ -54,7 +54,7 @@ CALL = (
     Turn(YES, ((noted(accepted=(True, "Yes, go ahead")),), (Says(GOODBYE),))),
 )
 READER = "a-token-that-may-only-read-0123456789"
-HOSTILE = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>'
+HOSTILE = '<img src=x onerror="window.ran=1"><script>window.ran=1</script>'
 
 
 def after(*said: str, slack_s: float = 7.0) -> float:
@@ -69,13 +69,13 @@ def silence(tmp_path: Path) -> Path:
 
 async def begin(at: AtConsole, flow: str, *, caller: str = "", writing: bool = False) -> None:
     await at.go(f"/talk?flow={flow}")
-    await at.see("svg.flow-graph")
+    await at.sees("svg.flow-graph")
     if caller:
         await at.page.fill("input[name=caller]", caller)
     if writing:
         await at.page.check("input[name=silent]")
     await at.page.click("form.begin button[type=submit]")
-    await at.see(".status", "Connected")
+    await at.sees(".status", "Connected")
 
 
 async def write(at: AtConsole, text: str) -> None:
@@ -92,28 +92,28 @@ async def test_order_is_placed_from_a_browsers_microphone(tmp_path: Path, open_b
     ]
     async with console(open_browser, ORDERING, CALL, recording(tmp_path / "caller.wav", said)) as at:
         await begin(at, "restaurant_ordering", caller="+15550123456")
-        await at.see("g.phase.current", "order")
-        await at.see(".line.bot", OPENING)
-        await at.see("[data-field=phone] .badge", "known before")
-        await at.see(".line.caller", ORDER)
-        await at.see("[data-field=items][data-state=confirmed]", "name: Margherita · quantity: 1")
-        await at.see("[data-field=mode]", "“to collect”")
-        await at.see("[data-field=total]", "8.50")
-        await at.see("[data-field=address] .badge", "not needed")
-        await at.see("g.phase.current", "details")
-        await at.see("g.phase.done", "order")
-        await at.see("path.way.taken")
-        await at.see("[data-field=name][data-state=confirmed]", "Ada")
-        await at.see("g.phase.current", "confirm")
-        await at.see("[data-field=accepted] .value", "yes")
-        await at.see("g.phase.current", "placed")
-        await at.see(".result", "The conversation has come to its end.")
-        await at.see(".result .outcome", "ordered")
-        await at.see(".phase-name", "placed")
+        await at.sees("g.phase.current", "order")
+        await at.sees(".line.bot", OPENING)
+        await at.sees("[data-field=phone] .badge", "known before")
+        await at.sees(".line.caller", ORDER)
+        await at.sees("[data-field=items][data-state=confirmed]", "name: Margherita · quantity: 1")
+        await at.sees("[data-field=mode]", "“to collect”")
+        await at.sees("[data-field=total]", "8.50")
+        await at.sees("[data-field=address] .badge", "not needed")
+        await at.sees("g.phase.current", "details")
+        await at.sees("g.phase.done", "order")
+        await at.sees("path.way.taken")
+        await at.sees("[data-field=name][data-state=confirmed]", "Ada")
+        await at.sees("g.phase.current", "confirm")
+        await at.sees("[data-field=accepted] .value", "yes")
+        await at.sees("g.phase.current", "placed")
+        await at.sees(".result", "The conversation has come to its end.")
+        await at.sees(".result .outcome", "ordered")
+        await at.sees(".phase-name", "placed")
         assert await at.page.locator("progress").evaluate("(bar) => bar.value") == 1
-        link = await at.see(".result a")
+        link = await at.sees(".result a")
         assert (await link.get_attribute("href")).startswith("/console/calls/CW")
-        assert (at.complaints, await at.refused()) == ([], [])
+        await at.is_at_ease()
 
 
 async def test_conversation_is_had_in_writing_by_keyboard_alone(silence: Path, open_browser: Open) -> None:
@@ -123,35 +123,36 @@ async def test_conversation_is_had_in_writing_by_keyboard_alone(silence: Path, o
     )
     async with console(open_browser, SHELF, turns, silence, width=390) as at:
         await at.go("/talk?flow=visit")
-        await at.see("svg.flow-graph")
+        await at.sees("svg.flow-graph")
         await at.page.focus("input[name=silent]")
         await at.page.keyboard.press("Space")
         await at.page.keyboard.press("Shift+Tab")
         await at.page.keyboard.press("Enter")
-        await at.see(".line.bot", GREETING)
+        await at.sees(".line.bot", GREETING)
         assert await at.page.evaluate("document.activeElement.name") == "turn"
         await at.page.keyboard.type("Hello, this is Ada.")
         await at.page.keyboard.press("Enter")
-        await at.see("[data-field=name][data-state=confirmed]", "Ada")
-        await at.see(".result", "The conversation has come to its end.")
+        await at.sees("[data-field=name][data-state=confirmed]", "Ada")
+        await at.sees(".result", "The conversation has come to its end.")
         width = await at.page.evaluate("document.documentElement.scrollWidth")
-        assert (width, at.complaints, await at.refused()) == (390, [], [])
+        assert width == 390
+        await at.is_at_ease()
 
 
 async def test_caller_hangs_up_and_talks_again(silence: Path, open_browser: Open) -> None:
     turns = (Turn(None, ((Says(GREETING),),)), Turn(None, ((Says(GREETING),),)))
     async with console(open_browser, SHELF, turns, silence) as at:
         await begin(at, "visit")
-        await at.see(".line.bot", GREETING)
+        await at.sees(".line.bot", GREETING)
         await at.page.click("text=Mute")
-        await at.see("button[aria-pressed=true]", "Muted")
+        await at.sees("button[aria-pressed=true]", "Muted")
         await at.page.click("text=Keypad")
         await at.page.click("button[aria-label='key 5']")
-        await at.see(".said-lines .event", "key 5")
+        await at.sees(".said-lines .event", "key 5")
         await at.page.click("text=Hang up")
-        await at.see(".result", "You have hung up.")
+        await at.sees(".result", "You have hung up.")
         await at.page.click("text=Talk again")
-        await at.see(".status", "Connected")
+        await at.sees(".status", "Connected")
         assert await at.page.locator(".result").is_hidden()
 
 
@@ -162,13 +163,12 @@ async def test_nothing_that_is_said_runs_as_a_script(silence: Path, open_browser
     )
     async with console(open_browser, SHELF, turns, silence) as at:
         await begin(at, "visit", writing=True)
-        await at.see(".line.bot", HOSTILE)
+        await at.sees(".line.bot", HOSTILE)
         await write(at, HOSTILE)
-        await at.see(".line.caller", HOSTILE)
-        await at.see("[data-field=name] .value", HOSTILE)
-        await at.see(".result")
-        assert await at.page.evaluate("window.hacked") is None
-        assert (at.complaints, await at.refused()) == ([], [])
+        await at.sees(".line.caller", HOSTILE)
+        await at.sees("[data-field=name] .value", HOSTILE)
+        await at.sees(".result")
+        await at.is_at_ease()
 
 
 @pytest.mark.parametrize(
@@ -185,8 +185,8 @@ async def test_microphone_that_cannot_be_had_is_told(name: str, words: str, sile
         await at.page.add_init_script(f"navigator.mediaDevices.getUserMedia = {refuse};")
         await at.go("/talk?flow=visit")
         await at.page.click("form.begin button[type=submit]", timeout=LIMIT_MS)
-        await at.see(".begin .error", words)
-        await at.see(".begin .error", "Or write")
+        await at.sees(".begin .error", words)
+        await at.sees(".begin .error", "Or write")
 
 
 async def test_full_house_is_told(silence: Path, open_browser: Open) -> None:
@@ -204,11 +204,11 @@ async def test_model_that_is_not_there_is_told(silence: Path, open_browser: Open
     async with console(open_browser, SHELF, (), silence, **nowhere) as at:
         await at.go("/talk?flow=visit")
         await at.page.click("form.begin button[type=submit]", timeout=LIMIT_MS)
-        await at.see(".result .error", "The model cannot be reached.")
+        await at.sees(".result .error", "The model cannot be reached.")
 
 
 async def test_token_that_may_only_read_is_told(silence: Path, open_browser: Open) -> None:
     readers = {"VOICEBOT_API_TOKENS": f"reader=read:{READER}"}
     async with console(open_browser, SHELF, (), silence, token=READER, **readers) as at:
         await at.go("/talk")
-        await at.see("main", "log in with a token of scope operate")
+        await at.sees("main", "log in with a token of scope operate")

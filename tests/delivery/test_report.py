@@ -40,7 +40,8 @@ from voicebot.call.entries import (
     kind_of,
     write_entry,
 )
-from voicebot.delivery.report import MAX_BODY_BYTES, fold_report, posted_body, report_schema, whole_body
+from voicebot.delivery.report import MAX_BODY_BYTES, fold_report, posted_body, whole_body
+from voicebot.delivery.report_schema import report_schema
 from voicebot.engine.analysis import LONGEST_SUMMARY
 from voicebot.engine.entries import (
     AskedAgain,

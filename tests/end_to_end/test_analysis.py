@@ -15,7 +15,7 @@ from tests.end_to_end.test_oracles import CLIENT, SERVER
 from voicebot.call.analysis import ANALYSIS_LIMIT_S
 from voicebot.call.entries import read_entry
 from voicebot.call.replay import replay
-from voicebot.delivery.report import report_schema
+from voicebot.delivery.report_schema import report_schema
 from voicebot.engine.entries import ObservationFilled
 from voicebot.engine.events import CallContext
 from voicebot.flow import Analysis, Report, it, otherwise

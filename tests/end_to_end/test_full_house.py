@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 
 from tests.sim.virtual_time import virtual
-from voicebot.delivery.report import report_schema
+from voicebot.delivery.report_schema import report_schema
 from voicebot.flow import Flow, Phase
 from voicebot.flow.loader import FlowShelf, load_flow
 from voicebot.server.lobby import STALE_S

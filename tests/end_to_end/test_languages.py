@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -105,12 +106,13 @@ def heard_statement(rehearsal: Rehearsal) -> str:
     return found
 
 
-def hints(rehearsal: Rehearsal, session: int = -1) -> list[object]:
+def hints(rehearsal: Rehearsal, number: int = -1) -> list[object]:
     """What the model was told of the caller's language for its transcripts, in order."""
     found = []
-    for one in rehearsal.sessions[session].transcript:
+    for one in rehearsal.sessions[number].transcript:
         if one.sender == "client" and one.event is not None and one.event["type"] == "session.update":
-            heard = one.event["session"].get("audio", {}).get("input", {})
+            session: dict[str, Any] = one.event["session"]
+            heard = session.get("audio", {}).get("input", {})
             if "transcription" in heard:
                 found.append({name: heard["transcription"].get(name) for name in ("language", "languages")})
     return found

@@ -13,6 +13,7 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
+from aiohttp.test_utils import unused_port
 
 from tests.redis_server import RedisServer
 from voicebot.flow import Limits
@@ -23,7 +24,7 @@ from voicebot.settings import read_settings
 from voicebot.sim.account import ACCOUNT_SID, AUTH_TOKEN, STREAM_SECRET
 from voicebot.sim.brain import Calls, Says
 from voicebot.sim.caller import Listen, Say
-from voicebot.sim.clock import run_virtual
+from voicebot.sim.clock import VirtualLoop, run_virtual
 from voicebot.sim.phone import DialOutcome, Phone
 from voicebot.sim.scenario import Exchange, Expected, Scenario
 from voicebot.sim.stage import Stage, stage
@@ -88,31 +89,41 @@ def said(shown: dict[str, Any], words: str) -> bool:
 
 
 @asynccontextmanager
+async def other_instance(on_stage: Stage, port: int) -> AsyncIterator[str]:
+    """Another server on the stage's store; its origin."""
+    origin = f"http://127.0.0.1:{port}"
+    settings = read_settings(
+        None,
+        OPENAI_API_KEY="sk-other",
+        VOICEBOT_REALTIME_URL=on_stage.model.url,
+        TWILIO_ACCOUNT_SID=ACCOUNT_SID,
+        TWILIO_AUTH_TOKEN=AUTH_TOKEN,
+        TWILIO_API_URL=on_stage.vendor.url,
+        VOICEBOT_PUBLIC_URL=origin,
+        VOICEBOT_STORE=on_stage.store_address,
+        VOICEBOT_SECRET=STREAM_SECRET,
+        VOICEBOT_API_TOKEN=TOKEN,
+    )
+    runner = web.AppRunner(await create_app(settings, shelf=SHELF, wall=on_stage.wall), shutdown_timeout=1.0)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", port).start()
+        yield origin
+    finally:
+        await runner.cleanup()
+
+
+@asynccontextmanager
 async def desk(**settings: object) -> AsyncIterator[Desk]:
     brain = TALK.brain()
     given = {"VOICEBOT_API_TOKEN": TOKEN} | settings
-    async with stage(SHELF, lambda: brain, default_flow="switchboard", codec="pcmu", settings=given) as on_stage:
-        other = read_settings(
-            None,
-            OPENAI_API_KEY="sk-other",
-            VOICEBOT_REALTIME_URL=on_stage.model.url,
-            TWILIO_ACCOUNT_SID=ACCOUNT_SID,
-            TWILIO_AUTH_TOKEN=AUTH_TOKEN,
-            TWILIO_API_URL=on_stage.vendor.url,
-            VOICEBOT_PUBLIC_URL=on_stage.public_url,
-            VOICEBOT_STORE=on_stage.store_address,
-            VOICEBOT_SECRET=STREAM_SECRET,
-            VOICEBOT_API_TOKEN=TOKEN,
-        )
-        runner = web.AppRunner(await create_app(other, shelf=SHELF, wall=on_stage.wall), shutdown_timeout=1.0)
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, "127.0.0.1", 8081).start()
-            origins = {"own": on_stage.public_url, "other": "http://127.0.0.1:8081"}
-            async with aiohttp.ClientSession(headers=HOLDER) as http:
-                yield Desk(on_stage, http, origins)
-        finally:
-            await runner.cleanup()
+    port = 8081 if isinstance(asyncio.get_running_loop(), VirtualLoop) else unused_port()
+    async with (
+        stage(SHELF, lambda: brain, default_flow="switchboard", codec="pcmu", settings=given) as on_stage,
+        other_instance(on_stage, port) as other,
+        aiohttp.ClientSession(headers=HOLDER) as http,
+    ):
+        yield Desk(on_stage, http, {"own": on_stage.public_url, "other": other})
 
 
 @pytest.mark.parametrize("where", ["own", "other"])

@@ -121,8 +121,8 @@ def test_recording_is_what_was_said_and_heard(delay_ms: tuple[float, float], cod
     told = recorded.report["recording"]
     assert (told["status"], told["channels"], told["duration_ms"]) == ("kept", 2, len(left) // BYTES_PER_MS)
     [part] = told["parts"]
-    kept = recorded.folder.weigh(part["id"])
-    assert (kept.size_bytes, kept.sha256) == (part["size_bytes"], part["sha256"])
+    weighed = recorded.folder.weigh(part["id"])
+    assert (weighed.size_bytes, weighed.sha256) == (part["size_bytes"], part["sha256"])
     assert str(tmp_path) not in json.dumps(recorded.report)
 
 

@@ -12,7 +12,7 @@ import pytest
 from tests.web_site import GOODBYE, GREETING, LONG, SHELF, Site, flow, site, voice, words_in
 from voicebot.audio.g711 import decode
 from voicebot.flow import Say
-from voicebot.flow.model import flow_to_json
+from voicebot.flow.json_form import flow_to_json
 from voicebot.recording.wav import HEADER_BYTES
 from voicebot.sim.brain import Says, Turn
 from voicebot.sim.clock import run_virtual

@@ -27,7 +27,7 @@ from voicebot.flow import (
     judged,
     tool,
 )
-from voicebot.flow.model import flow_from_json, flow_to_json, functions_of
+from voicebot.flow.json_form import flow_from_json, flow_to_json, functions_of
 
 TWO = "a table for two please"
 THREE = "make it three of us then"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable
+import sys
+from collections.abc import Callable, Iterable
+from types import FrameType
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -198,24 +200,36 @@ HOSTILE = [
 ]
 
 
+def steps_of(work: Callable[[], object]) -> int:
+    """How many lines of Python are run, which no busy machine changes."""
+    steps = 0
+
+    def count(frame: FrameType, event: str, argument: Any) -> Any:
+        nonlocal steps
+        steps += event == "line"
+        return count
+
+    before = sys.gettrace()
+    sys.settrace(count)
+    try:
+        work()
+    finally:
+        sys.settrace(before)
+    return steps
+
+
 @pytest.mark.parametrize(("quote", "transcripts"), HOSTILE, ids=range(len(HOSTILE)))
 def test_hostile_text_is_bounded(quote: str, transcripts: list[str]) -> None:
-    """Measured at 1 to 30 ms of processor time; the bound leaves room for a busy machine."""
-    before = time.process_time()
-    support(quote, transcripts)
-    comparable(quote, transcripts)
-    assert time.process_time() - before < 0.5
+    """Counted at 1,000 to 600,000 steps, which take 1 to 30 ms of processor time."""
+    assert steps_of(lambda: (support(quote, transcripts), comparable(quote, transcripts))) < 1_000_000
 
 
 def test_long_quote_against_ten_turns_is_quick() -> None:
-    """Measured at 0.5 ms of processor time where the last turn bears it out, 2 ms where any of ten does or none."""
+    """Counted at 9,000 steps, which take 0.5 to 2 ms of processor time."""
     words = (
         "please bring the two large pizzas to the second floor behind the pharmacy and ring at the door of Fienaroli"
     )
     told = (words.split() * 4)[:60]
     turns = [" ".join(f"{word}s" if n % 5 == at % 5 else word for n, word in enumerate(told)) for at in range(10)]
     quote = " ".join(turns[4].split()[:30])
-    before = time.process_time()
-    for _ in range(20):
-        support(quote, turns)
-    assert (time.process_time() - before) / 20 < 0.03
+    assert steps_of(lambda: support(quote, turns)) < 20_000

@@ -27,7 +27,7 @@ from voicebot.flow import (
     ask,
     it,
 )
-from voicebot.flow.model import flow_from_json, flow_to_json, functions_of
+from voicebot.flow.json_form import flow_from_json, flow_to_json, functions_of
 
 CARD = "4111111111111111"
 

@@ -24,7 +24,7 @@ from voicebot.engine.events import (
 from voicebot.errors import FlowError
 from voicebot.flow import Flow, HangUp, Observations, Phase, Say, To, ask, heard, it
 from voicebot.flow.check import check
-from voicebot.flow.model import flow_from_json, flow_to_json
+from voicebot.flow.json_form import flow_from_json, flow_to_json
 
 
 class Order(Observations):

@@ -25,8 +25,8 @@ from voicebot.flow import (
     tool,
 )
 from voicebot.flow.alone import flow_alone
+from voicebot.flow.json_form import flow_to_json
 from voicebot.flow.loader import load_folder
-from voicebot.flow.model import flow_to_json
 
 FLOWS = load_folder(Path(__file__).parents[2] / "flows").flows
 

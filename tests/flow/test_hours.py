@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from voicebot.flow import Closed, Flow, Hours, Phase, Voicemail
 from voicebot.flow.check import check
 from voicebot.flow.hours import Span, read_days, read_spans
-from voicebot.flow.model import flow_from_json, flow_to_json
+from voicebot.flow.json_form import flow_from_json, flow_to_json
 
 ROME, NEW_YORK, LORD_HOWE = ZoneInfo("Europe/Rome"), ZoneInfo("America/New_York"), ZoneInfo("Australia/Lord_Howe")
 SHOP = Hours(

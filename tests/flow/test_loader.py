@@ -9,8 +9,8 @@ from textwrap import dedent
 import pytest
 
 from voicebot.errors import FlowError, UnknownFlowError
+from voicebot.flow.json_form import flow_from_json, flow_to_json
 from voicebot.flow.loader import FlowShelf, load_file, load_flow, load_folder, shipped_flows
-from voicebot.flow.model import flow_from_json, flow_to_json
 
 GOOD = """
     from voicebot.flow import Flow, Observations, Phase, ask, tool

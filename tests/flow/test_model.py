@@ -35,7 +35,7 @@ from voicebot.flow import (
     tool,
 )
 from voicebot.flow.check import check
-from voicebot.flow.model import flow_from_json, flow_json_schema, flow_to_json, functions_of
+from voicebot.flow.json_form import flow_from_json, flow_json_schema, flow_to_json, functions_of
 from voicebot.flow.source import place_of
 
 

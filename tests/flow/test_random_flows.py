@@ -11,8 +11,8 @@ from voicebot.errors import FlowError
 from voicebot.flow import Flow
 from voicebot.flow.check import check
 from voicebot.flow.graph import edges, mermaid
+from voicebot.flow.json_form import flow_from_json, flow_to_json, functions_of
 from voicebot.flow.loader import load_flow
-from voicebot.flow.model import flow_from_json, flow_to_json, functions_of
 from voicebot.flow.svg import svg
 
 SETTINGS = settings(

@@ -10,7 +10,7 @@ import pytest
 
 from voicebot.errors import FlowError
 from voicebot.flow import Flow, Phase, Receiver, Report
-from voicebot.flow.model import flow_from_json, flow_to_json, functions_of
+from voicebot.flow.json_form import flow_from_json, flow_to_json, functions_of
 from voicebot.flow.receivers import shape_of
 
 

@@ -20,8 +20,9 @@ from pydantic import BaseModel
 from voicebot.engine.entries import EvidenceWeighed, ProposalRefused, RuleApplied
 from voicebot.errors import ToolError
 from voicebot.flow.check import check
+from voicebot.flow.json_form import flow_from_json, flow_to_json
 from voicebot.flow.loader import LoadedFlow, load_file, load_folder
-from voicebot.flow.model import Flow, flow_from_json, flow_to_json
+from voicebot.flow.model import Flow
 from voicebot.flow.tools import ToolContext
 from voicebot.sim.brain import Calls, Says
 from voicebot.sim.clock import run_virtual

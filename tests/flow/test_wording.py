@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from voicebot.errors import FlowError
 from voicebot.flow import AskAgain, Flow, HangUp, Keypad, Phase, Say, Transfer, tool
-from voicebot.flow.model import flow_from_json, flow_to_json
+from voicebot.flow.json_form import flow_from_json, flow_to_json
 from voicebot.flow.wording import texts_of
 
 HELLO = {"en": "Hello.", "it": "Buonasera.", "de": "Guten Abend."}

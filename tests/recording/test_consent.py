@@ -8,7 +8,8 @@ from tests.end_to_end import reception
 from voicebot.call.entries import BotSaid, CallerConnected, Entry
 from voicebot.engine.entries import RuleApplied, StatementHeard, ToolAnswered
 from voicebot.flow import Recording, Say
-from voicebot.flow.model import Flow, flow_from_json, flow_to_json
+from voicebot.flow.json_form import flow_from_json, flow_to_json
+from voicebot.flow.model import Flow
 from voicebot.recording.consent import Consent, recording_of
 
 OPENING = Say("This call is recorded.", name="recorded", interruptible=False)

@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from aiohttp.test_utils import TestClient
 from tests.fakes import START, WallClock
 from tests.server.test_app import ORIGIN, SHELF, serving, settings
 from voicebot.server.app import create_app
-from voicebot.server.console import MEDIA_TYPES, STATIC, policy_for, read_files
+from voicebot.server.console import MEDIA_TYPES, STATIC, policy_for, read_files, version_of
 from voicebot.server.console_sessions import CSRF_HEADER, IDLE_S, LONGEST_S
 
 COOKIE = "__Host-voicebot_session"
@@ -27,6 +27,8 @@ SECRET = "the secret of all instances"
 TOKENS = "desk=operate:a-token-of-the-desk,audit=read:a-token-of-the-audit"
 DESK, AUDIT = "a-token-of-the-desk", "a-token-of-the-audit"
 NO_CALL = "/calls/CA" + "0" * 32
+
+WORKLET = "realtime-worklet.js"  # of the audio's own thread
 
 
 @dataclass
@@ -280,6 +282,33 @@ async def test_files_are_known_again_by_their_etag(tmp_path: Path) -> None:
                 assert etag.startswith('"') and answer.headers["Cache-Control"] == "no-cache"
             async with at.client.get(f"/console/static/{name}", headers={"If-None-Match": etag}) as answer:
                 assert (answer.status, await answer.read()) == (304, b"")
+
+
+async def test_page_asks_for_its_files_at_once_and_keeps_them(tmp_path: Path) -> None:
+    async with browsing(tmp_path) as at:
+        async with at.client.get("/console") as answer:
+            page = await answer.text()
+            assert answer.headers["Cache-Control"] == "no-cache"
+        asked = re.findall(r'(?:href|src)="(/console/static/([0-9a-f]{16})/[^"]+)"', page)
+        assert len({version for _, version in asked}) == 1
+        preloaded = re.findall(r'<link rel="modulepreload" href="([^"]+)">', page)
+        assert {Path(one).name for one in preloaded} == {one.name for one in STATIC.rglob("*.js")} - {WORKLET}
+        for path, _ in asked:
+            async with at.client.get(path) as answer:
+                assert answer.status == 200 and answer.headers["Cache-Control"].endswith("immutable"), path
+
+
+async def test_files_of_another_version_are_ours_but_not_kept(tmp_path: Path) -> None:
+    async with browsing(tmp_path) as at, at.client.get(f"/console/static/{'0' * 16}/app.js") as answer:
+        assert await answer.read() == (STATIC / "app.js").read_bytes()
+        assert answer.headers["Cache-Control"] == "no-cache"
+
+
+def test_version_is_another_when_a_file_is() -> None:
+    files = read_files()
+    assert version_of(files) == version_of(read_files())
+    changed = replace(files["app.js"], etag="another")
+    assert version_of({**files, "app.js": changed}) != version_of(files)
 
 
 async def test_only_files_for_browsers_are_served(tmp_path: Path) -> None:

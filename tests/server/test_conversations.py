@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from tests.web_site import AUTH, GREETING, SHELF, TOKEN, Site, flow, site
 from voicebot.flow import Report
-from voicebot.flow.model import flow_to_json
+from voicebot.flow.json_form import flow_to_json
 from voicebot.flow.receivers import Receiver
 from voicebot.server.conversations import MAX_CONFIG_BYTES, MAX_MESSAGE_BYTES
 from voicebot.sim.brain import Says, Turn

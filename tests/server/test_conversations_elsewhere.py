@@ -11,18 +11,35 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from tests.fakes import environment
 from tests.web_site import GOODBYE, GREETING, SCRIPT, SHELF, TOKEN, Site, flow, site
-from voicebot.flow.model import flow_to_json
+from voicebot.flow.json_form import flow_to_json
 from voicebot.server.app import CALLS, create_app
 from voicebot.server.connections import make_runner
 from voicebot.settings import read_settings
 from voicebot.sim.account import AUTH_TOKEN, STREAM_SECRET
-from voicebot.sim.brain import Says, Turn
+from voicebot.sim.brain import Says, ScriptedBrain, Turn, VerbatimReader
 from voicebot.sim.clock import run_virtual
+from voicebot.sim.fleet import fleet
 from voicebot.sim.realtime_server import API_KEY
 from voicebot.web.client import Client, begin
 
 AGAIN = "Who is calling, please?"
+RECEPTION = """
+from voicebot.flow import Flow, HangUp, Observations, Phase, To, ask, it
+
+class Visit(Observations):
+    name: str = ask("the caller's name")
+
+flow = Flow(
+    goal="Find out who is calling.",
+    observations=Visit,
+    phases=[
+        Phase("reception", instructions="Ask who is calling.", observations=[it.name], transitions=[To("bye")]),
+        Phase("bye", instructions="Say goodbye.", end=HangUp()),
+    ],
+)
+"""
 
 
 @asynccontextmanager
@@ -115,3 +132,28 @@ def test_posted_flow_goes_on_where_its_functions_are(tmp_path: Path) -> None:
             assert (await at.report(begun["session_id"]))["flow_version"] == begun["flow_version"]
 
     run_virtual(talk(), limit_s=200)
+
+
+async def test_conversation_goes_on_when_its_process_is_killed(tmp_path: Path) -> None:
+    """Two processes on one store, in real time."""
+    (flows := tmp_path / "flows").mkdir()
+    (flows / "visit.py").write_text(RECEPTION, encoding="utf-8")
+    (data := tmp_path / "data").mkdir()
+    turns = (SCRIPT[0], Turn(None, ((Says(AGAIN),),)), Turn("Hello, this is Ada.", GOODBYE))
+    brain = VerbatimReader(ScriptedBrain(turns))
+    settings = {"VOICEBOT_API_TOKEN": TOKEN}
+    async with fleet(data, lambda: brain, flows=flows, environment=environment(), settings=settings) as made:
+        first, second = made.instances["a"], made.instances["b"]
+        begun = await begin(f"http://127.0.0.1:{first.port}", TOKEN, flow="visit")
+        async with Client(elsewhere(begun, first.port), begun["ticket"], audio="none", comes_back=False) as client:
+            await client.until("heard", text=GREETING)
+            first.kill()
+            with pytest.raises(EOFError):
+                await client.until("ended")
+        async with Client(elsewhere(begun, second.port), client.hello["ticket"], audio="none") as client:
+            assert (await client.until("hello"))["resumed"]
+            await client.until("heard", text=AGAIN)
+            await client.write("Hello, this is Ada.")
+            await client.until("ended", reason="completed")
+        (report,) = await made.crm.wait_for(1, 60.0)
+        assert json.loads(report.body)["data"]["observations"] == {"name": "Ada"}

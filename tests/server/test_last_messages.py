@@ -26,7 +26,7 @@ from voicebot.call.entries import (
     write_entry,
 )
 from voicebot.delivery.events import Targets
-from voicebot.delivery.report import report_schema
+from voicebot.delivery.report_schema import report_schema
 from voicebot.engine.entries import ObservationRecorded, PhaseEntered
 from voicebot.errors import OutboundRefusedError, TwilioError
 from voicebot.flow import Flow, HangUp, Observations, Phase, PhoneNumber, Report, Sms, To, ask, it

@@ -107,3 +107,15 @@ def test_retired_instance_is_forgotten() -> None:
     looks.look({"A": 7, "B": 1})
     looks.look({"B": 2})
     assert looks.observer.alive() == {"B"}
+
+
+def test_instance_that_has_just_begun_is_alive() -> None:
+    """It stands in the store, and was not there at the last look."""
+    looks = Looks()
+    assert looks.observer.living({"A", "B"}) == NOBODY  # who never looked knows nothing of anybody
+    silent_looks(looks, {"A": 7})
+    assert looks.observer.living({"A", "B"}) == {"B"}
+    looks.look({"A": 8})
+    assert looks.observer.living({"A", "B"}) == {"A", "B"}
+    looks.observer.blind()
+    assert looks.observer.living({"A", "B"}) == {"A"}

@@ -18,7 +18,7 @@ import pytest
 
 from tests.fakes import START, BreakableStore
 from voicebot.delivery.events import Targets
-from voicebot.delivery.report import report_schema
+from voicebot.delivery.report_schema import report_schema
 from voicebot.flow import Closed, Flow, Hours, Number, Phase, Transfer, Voicemail
 from voicebot.flow.loader import FlowShelf, LoadedFlow, load_flow
 from voicebot.server.lifecycle import in_background

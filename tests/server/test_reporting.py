@@ -21,7 +21,8 @@ from tests.fakes import START, BreakableStore
 from voicebot.call.entries import CallEnded, LineClosed, kind_of, write_entry
 from voicebot.call.past import LONGEST_GAP_S, Past
 from voicebot.delivery.events import Target, Targets
-from voicebot.delivery.report import bare_report, report_schema
+from voicebot.delivery.report import bare_report
+from voicebot.delivery.report_schema import report_schema
 from voicebot.engine.entries import EndedReason
 from voicebot.flow.loader import FlowShelf, LoadedFlow, load_folder
 from voicebot.server.reporting import Reporter, fitting_reason

@@ -16,7 +16,8 @@ from tests.fakes import START
 from voicebot.audio.formats import AudioFormat
 from voicebot.call import entries, ports
 from voicebot.call.clips import ClipCache
-from voicebot.call.core import CallCore, Effect, Journal, Stage, StartTool
+from voicebot.call.core import CallCore, Stage
+from voicebot.call.events import Effect, Journal, StartTool
 from voicebot.call.past import Past
 from voicebot.call.tool_run import run_tool
 from voicebot.engine import entries as engine_entries

@@ -534,7 +534,7 @@ async def test_instance_that_is_late_has_another_take_the_call(made: Pair) -> No
     await asyncio.sleep(2 * BEAT_S)
     answer = await made.one.dial()
     assert answer.verbs == ["Pause", "Redirect"]
-    assert "/twilio/voice?asked=1</Redirect>" in answer.text
+    assert "/twilio/voice?asked=1&amp;at=west</Redirect>" in answer.text
     assert await made.one.store.call(CALL_SID) is None
     assert address(await made.other.dial()) == "west"
     assert address(await made.one.dial()) == "west"  # the same webhook once more

@@ -69,7 +69,8 @@ def test_call_runs_from_webhook_to_hangup() -> None:
     server = Server()
     result = call(server)
     assert conversation(result) == ["Hello there.", "Hi", "Goodbye."]
-    assert all(said.complete for said in (*result.bot_said, *result.caller_said))
+    assert all(said.complete for said in result.bot_said)
+    assert all(said.complete for said in result.caller_said)
     assert [said.damaged for said in result.bot_said] == [0, 0]
     assert (result.ended_by, result.call_sid, result.problems, result.violations) == ("server", CALL_SID, (), ())
     assert [asked.path for asked in server.asked if asked.path != "/stream"] == ["/voice", "/after", "/status"]

@@ -318,10 +318,10 @@ def _conversation(**options: typing.Any) -> Client:
     client.wait(1.5)
     client.say("Yes, thank you.")
     client.wait(4)
-    for item in client.session.spoken[-2:-1]:
-        client.send("conversation.item.truncate", item_id=item.item_id, content_index=0, audio_end_ms=200)
-        client.send("conversation.item.retrieve", item_id=item.item_id)
-        client.send("conversation.item.delete", item_id=item.item_id)
+    for said in client.session.spoken[-2:-1]:
+        client.send("conversation.item.truncate", item_id=said.item_id, content_index=0, audio_end_ms=200)
+        client.send("conversation.item.retrieve", item_id=said.item_id)
+        client.send("conversation.item.delete", item_id=said.item_id)
     aside = {"conversation": "none", "output_modalities": ["text"], "tools": [], "metadata": {"purpose": "summary"}}
     client.send("response.create", response=aside)
     client.send("response.cancel", response_id="nobody")

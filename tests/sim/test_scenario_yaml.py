@@ -10,7 +10,7 @@ import pytest
 
 from tests.docs.pages import block_with
 from tests.end_to_end.reception import shelf
-from voicebot.delivery.report import report_schema
+from voicebot.delivery.report_schema import report_schema
 from voicebot.engine.entries import EvidenceState
 from voicebot.errors import ScenarioError
 from voicebot.flow.loader import load_folder

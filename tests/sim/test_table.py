@@ -9,8 +9,9 @@ from dataclasses import replace
 import pytest
 
 from tests.end_to_end.reception import HANGS_UP, HANGS_UP_AT_ONCE, VISIT, shelf
-from voicebot.call.core import CallCore, Effect
+from voicebot.call.core import CallCore
 from voicebot.call.entries import CallEnded, ModelConnected, ModelGone
+from voicebot.call.events import Effect
 from voicebot.call.ports import Reply, SendMark
 from voicebot.engine.entries import CallerSaid, PhaseEntered, ToolAnswered
 from voicebot.flow import Flow, HangUp, Observations, Phase, Say, To, ask, it, tool

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 import pytest
 
 from tests.end_to_end.reception import flow
-from voicebot.call.core import Finish, Journal, StartTool
 from voicebot.call.entries import BotSaid, CallEnded, Entry
+from voicebot.call.events import Finish, Journal, StartTool
 from voicebot.call.ports import Analyse, CancelReply, CloseLeg, Configure, ModelLost, Reply, ReplyEnded
 from voicebot.engine.engine import PhaseEngine
 from voicebot.engine.entries import PhaseEntered

@@ -191,7 +191,7 @@ async def test_what_has_no_limit_of_its_own_is_an_outage_too(
 
     def slowly(*args: object, **kwargs: object) -> object:
         resolved.wait()
-        return resolve(*args, **kwargs)  # type: ignore[arg-type] - whatever it was given
+        return resolve(*args, **kwargs)  # type: ignore[arg-type]  # whatever it was given
 
     redis_server.run("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
     monkeypatch.setattr(socket, "getaddrinfo", slowly)
@@ -316,7 +316,7 @@ async def test_key_of_another_program_harms_its_call_alone(
     await store.append("CA2", entries(1, 3), attempt=1, durable=True)
     assert store.healthy()
     (said,) = caplog.records
-    assert said.levelname == "ERROR" and said.call_sid == "CA1"  # type: ignore[attr-defined] - an extra of ours
+    assert said.levelname == "ERROR" and said.call_sid == "CA1"  # type: ignore[attr-defined]  # an extra of ours
     assert "of 3 journal entries some are lost: " in said.getMessage()
 
 
@@ -478,7 +478,7 @@ def traces(server: RedisServer, canary: bytes) -> list[bytes]:
 
 
 def _value(client: object, key: bytes) -> object:
-    kind = client.type(key)  # type: ignore[attr-defined] - the library's own client
+    kind = client.type(key)  # type: ignore[attr-defined]  # the library's own client
     read = {
         b"string": ("GET", key),
         b"hash": ("HGETALL", key),

@@ -50,7 +50,7 @@ def watched(tmp_path: Path) -> Iterator[Watched]:
 async def opened_store(watched: Watched) -> RedisStore:
     """On a primary whose replica is up to date and known to the Sentinel."""
     await until(lambda: watched.sentinel.run("SENTINEL", "REPLICAS", "main"))
-    await until(lambda: watched.replica.run("ROLE")[3] == b"connected")  # type: ignore[index] - as the library has it
+    await until(lambda: watched.replica.run("ROLE")[3] == b"connected")  # type: ignore[index]  # as the library has it
     return await RedisStore.open(parse_redis(watched.address))
 
 
@@ -107,7 +107,7 @@ async def test_planned_change_of_primary_is_a_short_outage(watched: Watched) -> 
     await opened(store, "CA1")
     await store.append("CA1", [entry(1)], attempt=1, durable=True)
     watched.sentinel.run("SENTINEL", "FAILOVER", "main")
-    await until(lambda: watched.replica.run("ROLE")[0] == b"master")  # type: ignore[index] - as the library has it
+    await until(lambda: watched.replica.run("ROLE")[0] == b"master")  # type: ignore[index]  # as the library has it
     sequence = 1
     while watched.primary.run("ROLE")[0] == b"master" or not store.healthy():  # type: ignore[index]
         sequence += 1  # some go to the old primary, which then forgets them

@@ -27,21 +27,21 @@ def tone(peak: int, ms: int) -> bytes:
 
 def test_meter_tells_level_and_clipping() -> None:
     meter = PcmMeter()
-    assert (meter.audio_ms, meter.level_dbov, meter.clipped) == (0, None, 0.0)
+    assert (meter.audio_ms, meter.loudness.level_dbov, meter.loudness.clipped) == (0, None, 0.0)
     for _ in range(100):
         meter.take(tone(3277, 20))
     assert meter.audio_ms == 2000
-    assert meter.level_dbov == pytest.approx(-23.0, abs=0.3)  # a tenth of full scale, as a sine
-    assert meter.clipped == 0.0
+    assert meter.loudness.level_dbov == pytest.approx(-23.0, abs=0.3)  # a tenth of full scale, as a sine
+    assert meter.loudness.clipped == 0.0
     loud = PcmMeter()
     loud.take(b"\xff\x7f" * 480)
-    assert loud.clipped == 1.0
+    assert loud.loudness.clipped == 1.0
 
 
 def test_silence_has_no_level() -> None:
     meter = PcmMeter()
     meter.take(bytes(48_000))
-    assert meter.level_dbov is None
+    assert meter.loudness.level_dbov is None
 
 
 def test_key_gives_the_same_id() -> None:

@@ -7,18 +7,15 @@ message on average (measured: `tests/benchmarks/observing.py`), and misses at mo
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from .g711 import decode
+from .loudness import Loudness
 
 LOOK_EVERY = 25  # messages
 BYTES_PER_MS = 8
 GAP_MS = 30  # of audio missing between two looks: more than a frame and rounding
-AUDIBLE_DBOV = -60.0  # below it a look falls into a pause: comfort noise is about there
 _AMPLITUDES = (decode(bytes(range(256))) / 32124).astype(np.float32)  # 1.0 is mu-law's loudest (ITU-T G.711)
-_AUDIBLE_POWER = 10 ** (AUDIBLE_DBOV / 10)
 
 
 class LineMeter:
@@ -27,12 +24,11 @@ class LineMeter:
     def __init__(self) -> None:
         self.gaps = 0  # between looks, however many they are there
         self.gap_ms = 0
+        self.loudness = Loudness()
         self._bytes = 0
         self._until_look = 1
         self._looked_ms: int | None = None  # the time stamp of the last look
         self._looked_bytes = 0  # those before it
-        self._audible_power, self._audible_looks = 0.0, 0
-        self._samples, self._clipped = 0, 0  # that were looked at
 
     def take(self, payload: bytes, timestamp_ms: int) -> None:
         """A message of the stream: mu-law, 8 kHz, with when it begins (ms from the start of the stream)."""
@@ -51,30 +47,10 @@ class LineMeter:
                 self.gap_ms += missing_ms
         self._looked_ms, self._looked_bytes = timestamp_ms, self._bytes
         if payload:
-            self._listen(payload)
-
-    def _listen(self, payload: bytes) -> None:
-        self._samples += len(payload)
-        self._clipped += payload.count(b"\x00") + payload.count(b"\x80")  # the loudest, of both signs
-        amplitudes = _AMPLITUDES[np.frombuffer(payload, np.uint8)]
-        power = float(amplitudes @ amplitudes) / len(payload)
-        if power > _AUDIBLE_POWER:
-            self._audible_power += power
-            self._audible_looks += 1
+            clipped = payload.count(b"\x00") + payload.count(b"\x80")  # the loudest, of both signs
+            self.loudness.look(_AMPLITUDES[np.frombuffer(payload, np.uint8)], clipped)
 
     @property
     def audio_ms(self) -> int:
         """How much audio came."""
         return self._bytes // BYTES_PER_MS
-
-    @property
-    def level_dbov(self) -> float | None:
-        """Mean level while somebody or something was to be heard, 0 at full scale; None if nothing was."""
-        if not self._audible_looks:
-            return None
-        return round(10 * math.log10(self._audible_power / self._audible_looks), 1)
-
-    @property
-    def clipped(self) -> float:
-        """Which share of the samples stood at the end of the scale."""
-        return round(self._clipped / self._samples, 4) if self._samples else 0.0

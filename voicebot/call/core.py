@@ -3,17 +3,18 @@
 Theory of operation.
 
 *Who speaks.* The model never begins a reply by itself. The core owes the caller a reply after each of the caller's
-turns, after tools have answered, and when the engine asks for one. `_settle` asks for it as soon as nothing stands in
-the way: a reply under way, a tool at work, a statement not yet played, the caller speaking. So one reply is under way
-at a time, none is lost and none doubled, in whatever order events come.
+turns, after tools have answered, and when the engine asks for one (`replying` keeps count). `_settle` asks for it as
+soon as nothing stands in the way: a reply under way, a tool at work, a statement not yet played, the caller speaking.
+So one reply is under way at a time, none is lost and none doubled, in whatever order events come.
 
-*Barge-in.* When the caller begins to speak, `_barge_in` clears the line, cancels the reply, ignores what still comes of
-it, and truncates each item to what the ledger says was heard. A statement that must not be interrupted keeps playing.
+*Barge-in.* When the caller begins to speak, or has spoken for so long as the flow wants (`listening`), writes, or
+presses a key that is waited for, `_barge_in` clears the line, cancels the reply, ignores what still comes of it, and
+truncates each item to what the ledger says was heard. A statement that must not be interrupted keeps playing.
 
 *Phases.* What the engine decides about a response's calls goes out together: answers, new instructions, one reply that
 repeats them. A reply is asked for only after the one before it has ended, so none runs on the last phase's words.
 
-*Secrets.* While the caller enters one with the keys (`hushed`), silence of the same length goes on in the place of
+*Secrets.* While the caller enters one with the keys (`hush`), silence of the same length goes on in the place of
 their audio, and nothing is asked of the model; what they press is masked, and goes to the vault alone (`KeepSecret`).
 
 *The model's absence.* A model's connection may break, or end soon (`contact`). Until another one is there nothing is
@@ -30,8 +31,8 @@ being: what comes of that ends the call, or has it go on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from enum import Enum
 from typing import get_args
 
@@ -52,14 +53,33 @@ from voicebot.flow.model import Say
 
 from . import entries, ports
 from .analysis import ANALYSIS_LIMIT_S, ClosingAnalysis
+from .bill import Bill
+from .briefing import Briefing
 from .clips import ClipCache
 from .contact import Contact
 from .entries import Entry
+from .events import (
+    AnswererFound,
+    Effect,
+    EndWanted,
+    Event,
+    Finish,
+    Journal,
+    KeepSecret,
+    LetGo,
+    MessageTold,
+    NoteWanted,
+    ReconnectModel,
+    SayWanted,
+    StartTool,
+    TransferWanted,
+)
+from .hush import Hush
 from .listening import Listening, is_hum
 from .memory import Memory
 from .past import Past
-from .patience import Patience
 from .playback import Playback
+from .replying import Replying
 from .speaker import Ended, Speaker
 from .statements import (
     Statements,
@@ -70,13 +90,12 @@ from .statements import (
     words_of_return,
     words_when_unreached,
 )
+from .waits import Waits
 
 CLOSING_LIMIT_S = 20.0  # from the decision to end until the goodbye must be on the line
 GOODBYE_LIMIT_S = 60.0  # from the decision to end, for a goodbye that is being heard
 COMMIT_LIMIT_S = 3.0  # from the end of the caller's speech until the model must have closed the turn
 FAREWELL_LIMIT_S = 3.0  # the longest wait for the last turn's words after the line is closed
-RETRY_DELAYS_S = (0.3, 1.0, 2.5)  # before asking again for a reply that failed
-HUSH_TAIL_S = 1.0  # after a secret was entered: its last digit may still be sounding, as a tone or as a word
 
 
 class Stage(Enum):
@@ -88,102 +107,6 @@ class Stage(Enum):
     LEAVING = "leaving"  # the line is closed; the last turn's words are waited for, and the look back at the call
     ENDED = "ended"
 
-
-@dataclass(frozen=True, slots=True)
-class Journal:
-    """Append an entry to the call's journal; a durable one is on disk before what follows it is done."""
-
-    entry: Entry
-    durable: bool
-
-
-@dataclass(frozen=True, slots=True)
-class StartTool:
-    """Run a tool of the flow; its result comes back as `ToolFinished`. `key` is the same for every try of this use."""
-
-    call_id: str
-    tool: str
-    arguments: Mapping[str, object] = field(hash=False)
-    key: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class KeepSecret:
-    """Put the value of a secret field (JSON text) into the call's vault, before anything that is journalled with it."""
-
-    name: str
-    text: str = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class SayWanted:
-    """A tool or a handler of the flow wants these words spoken, exactly."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class NoteWanted:
-    """A handler of the flow has something for the model to heed from the next reply on."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class EndWanted:
-    """A handler of the flow wants the call to end politely."""
-
-
-@dataclass(frozen=True, slots=True)
-class TransferWanted:
-    """Whoever operates the service wants the caller joined to the flow's target of this name."""
-
-    target: str
-
-
-@dataclass(frozen=True, slots=True)
-class ReconnectModel:
-    """Give up the connection to the model, and open another; it begins with `ModelReady`, or is lost at once."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finish:
-    """The call is over; nothing follows."""
-
-    reason: EndedReason
-
-
-@dataclass(frozen=True, slots=True)
-class LetGo:
-    """The call is not over, but nothing more of it happens here."""
-
-
-@dataclass(frozen=True, slots=True)
-class AnswererFound:
-    """The phone line has found out who has answered our call."""
-
-    entry: entries.AnswererKnown
-
-
-@dataclass(frozen=True, slots=True)
-class MessageTold:
-    """What came of a text message of a tool's."""
-
-    entry: entries.TextMessage
-
-
-Effect = ports.LegCommand | ports.ModelCommand | Journal | KeepSecret | StartTool | ReconnectModel | Finish | LetGo
-Event = (
-    ports.CallerEvent
-    | ports.ModelEvent
-    | ToolFinished
-    | SayWanted
-    | NoteWanted
-    | EndWanted
-    | TransferWanted
-    | AnswererFound
-    | MessageTold
-)
 
 _DURABLE = (
     entries.CallOpened,
@@ -200,15 +123,6 @@ _DURABLE = (
     entries.LineClosed,
     entries.CallEnded,
 )
-
-
-@dataclass(slots=True)
-class _Reply:
-    """A reply that was asked for and has not ended. The audio of a cancelled one is dropped; its calls count."""
-
-    reply_id: str
-    cancelled: bool = False
-    audible: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,8 +157,7 @@ class CallCore:
         self.stage = Stage.PREPARING
         self.left_by_caller = False  # the line was not closed by us
         self.speaker = Speaker(audio_format, Playback())
-        self.hushed = False  # the caller enters a secret: nobody hears them, neither the model nor who records
-        self._hushed_until: float | None = None
+        self._hush = Hush()
         self._unexact = False  # words that should have been exact are the model's to say, whatever it has to wait for
         self._model, self._silence = model, audio_format.silence
         self._out: list[Effect] = []
@@ -252,22 +165,15 @@ class CallCore:
         self._due_known = False
 
         self._configure = False  # the phase changed, and the model does not know it yet
-        self._owed: list[str] | None = None  # a reply is owed; the notes that go before it
-        self._reply: _Reply | None = None
-        self._replies = 0
-        self._failures = 0
-        self._retry_at: float | None = None
-
-        self._notes: list[str] = []  # for the model, before the next reply
+        self._briefing = Briefing(engine)
+        self._replying = Replying()
         self._statements = Statements(engine.flow, clips, model=model, audio_format=audio_format)  # go before any reply
-        self._patience = Patience()
+        self._waits = Waits()
         self._prepared = False  # the exact words that may be needed at once are rendered, or about to be
 
         self._to_machine = False  # an answering machine listens: nothing is said but the flow's message
         self._caller_speaking = False
         self._listening = Listening(audio_format)
-        self._turns_told = ports.TurnTaking()  # what the model goes by
-        self._language_told = engine.flow.languages[0]
         self._turn_cut = False  # the caller's turn was closed because their time was over
         self._speech_stopped_at: float | None = None  # of the turn that is not closed yet
         self._unanswered: _Unanswered | None = None
@@ -276,7 +182,7 @@ class CallCore:
         self._silent_from = 0.0
 
         self._past, self._passes_on = past, passes_on
-        self._cost_of, self._usd = cost_of, past.usd if past is not None else 0.0
+        self._bill = Bill(cost_of, past.usd if past is not None else 0.0)
         self._contact = Contact(resumed=past is not None)
         self._memory = Memory.of(entry for _, entry in past.lines) if past else Memory()  # for a model that is new here
         self._reason: EndedReason | None = None
@@ -307,9 +213,14 @@ class CallCore:
         """Whether the caller's audio has to pass through here, too: it decides whether the bot stops."""
         return self._listening.closely
 
+    @property
+    def hushed(self) -> bool:
+        """Whether the caller enters a secret: nobody hears them, neither the model nor who records."""
+        return self._hush.on
+
     def audible(self, payload: bytes) -> bytes:
         """The caller's audio as others may hear it: silence in its place while a secret is entered."""
-        return self._silence(len(payload)) if self.hushed else payload
+        return self._silence(len(payload)) if self._hush.on else payload
 
     # ---- time -----------------------------------------------------------------------------------------------------
 
@@ -324,14 +235,14 @@ class CallCore:
             return None
         due = [
             self.speaker.playback.deadline(),
-            self._retry_at,
+            self._replying.retry_at,
             self._close_by,
             self._silence_due(),
             self._commit_due(),
             self._filler_due(),
             self._hold_due(),
             self._roll_over_due(),
-            self._hushed_until,
+            self._hush.deadline(),
             self._listening.deadline(),
         ]
         if self.stage is Stage.TALKING:
@@ -344,8 +255,8 @@ class CallCore:
             return []
         for ended in self.speaker.expire(now):
             self._utterance_ended(ended, now)
-        if self._retry_at is not None and now >= self._retry_at:
-            self._retry_at = None
+        if self._replying.retry_at is not None and now >= self._replying.retry_at:
+            self._replying.retry_at = None
         self._listen(now)
         commit_due = self._commit_due()
         if commit_due is not None and now >= commit_due:
@@ -373,7 +284,7 @@ class CallCore:
 
     def _silence_due(self) -> float | None:
         """When the next rung of the silence ladder fires: only while nobody speaks and nobody is about to."""
-        if self.stage is not Stage.TALKING or self._caller_speaking or self._owed is not None or self._reply:
+        if self.stage is not Stage.TALKING or self._caller_speaking or self._replying.owed or self._replying.current:
             return None
         if self.engine.waits_for_keys:  # which has time-outs of its own
             return None
@@ -395,12 +306,12 @@ class CallCore:
             return None
         if self._statements.waiting or self.speaker.playback.playing:
             return None
-        return self._patience.filler_due(self.speaker.playback.quiet_since)
+        return self._waits.filler_due(self.speaker.playback.quiet_since)
 
     def _bridge(self, now: float) -> None:
         due = self._filler_due()
         if due is not None and now >= due:
-            self._patience.filled()
+            self._waits.filled()
             words = filler_of(self.engine.flow, self.engine.fillers()[0], self.engine.language)
             self._statements.add(words, filler=True)
 
@@ -408,14 +319,14 @@ class CallCore:
         """Note what the caller waits for; once no tool works, words that were to bridge the wait are not needed."""
         if not self.engine.busy:
             self._statements.drop_fillers()
-        reply, about_to_be = self._reply, self._statements.waiting
-        owes = (self._owed is not None and not self._waits_for_keys) or self._contact.returning
+        reply, about_to_be = self._replying.current, self._statements.waiting
+        owes = (self._replying.owed and not self._waits_for_keys) or self._contact.returning
         if reply is not None:
-            owes = not (reply.audible or reply.cancelled)
+            owes = self._replying.to_be_heard
         if about_to_be and self._contact.returning:  # what only the next model can render is no word yet
             about_to_be = not self._statements.held_up
         spoken = self.speaker.playback.playing or about_to_be or self._caller_speaking or self.engine.busy
-        self._patience.watch(
+        self._waits.watch(
             now,
             tools=self.engine.busy,
             bridged=self._statements.bridging,
@@ -425,14 +336,14 @@ class CallCore:
 
     def _hold_due(self) -> float | None:
         """When the caller must hear a word, since the model has none."""
-        due = self._patience.hold_due() if self.stage is Stage.TALKING else None
+        due = self._waits.hold_due() if self.stage is Stage.TALKING else None
         words = hold_words(self.engine.flow, self.engine.language) if due is not None else None
         return due if words is not None and self._statements.payload(words) is not None else None
 
     def _hold(self, now: float) -> None:
         due, words = self._hold_due(), hold_words(self.engine.flow, self.engine.language)
         if due is not None and now >= due and words is not None:
-            self._patience.held()
+            self._waits.held()
             self._statements.add_first(words)
 
     def _roll_over_due(self) -> float | None:
@@ -443,7 +354,7 @@ class CallCore:
     @property
     def _quiet(self) -> bool:
         """Whether nobody speaks or is about to, nothing is at work, and the model owes no words of the caller."""
-        to_say = self._owed is not None or self._reply is not None or self._statements.waiting
+        to_say = self._replying.owed or self._replying.current is not None or self._statements.waiting
         to_come = self._caller_speaking or self._transcripts_due or self.engine.busy
         return not (to_say or to_come or self.speaker.playback.playing)
 
@@ -562,12 +473,12 @@ class CallCore:
         if type(event) is ports.MarkPlayed:
             return self.speaker.playback.passed(event.name, now - event.ago_ms / 1000)
         if type(event) is ports.ReplyAudio:
-            goes_on = self._unanswered is None and self._is_current(event.reply_id) and self.hears
+            goes_on = self._unanswered is None and self._replying.is_current(event.reply_id) and self.hears
             if goes_on and self.speaker.speaks(event.item_id):
                 self._out += self.speaker.add_audio(event.item_id, event.payload, now)
                 return True
         elif type(event) is ports.ReplyWords and not event.final:
-            if self._is_current(event.reply_id):
+            if self._replying.is_current(event.reply_id):
                 self.speaker.add_words(event.item_id, event.text, final=False)
             return True
         return False
@@ -582,10 +493,10 @@ class CallCore:
                 if (ended := self.speaker.echoed(name, now)) is not None:
                     self._utterance_ended(ended, now)
             case ports.ReplyWords():
-                if self._is_current(event.reply_id):
+                if self._replying.is_current(event.reply_id):
                     self.speaker.add_words(event.item_id, event.text, final=event.final)
             case ports.ReplyAudioEnded():
-                if self._is_current(event.reply_id):
+                if self._replying.is_current(event.reply_id):
                     self._out += self.speaker.end(event.item_id)
             case ports.SpeechStarted():
                 self._speech_started(now)
@@ -617,7 +528,7 @@ class CallCore:
                     self._statements.add(Say(text))
             case NoteWanted(text=text):
                 self._journal(entries.NoteGiven(text))
-                self._notes.append(text)
+                self._replying.note(text)
             case EndWanted():
                 self._journal(entries.EndAsked())
                 self._perform(self.engine.handle(engine_events.EndWanted(), now), now)
@@ -664,16 +575,16 @@ class CallCore:
         message = None if message is None else message.in_language(self.engine.language)
         self._barge_in(now)
         self._statements.drop()
-        self._to_machine, self._owed, self._retry_at = True, None, None
+        self._to_machine = True
+        self._replying.give_up()
         self._caller_speaking, self._speech_stopped_at = False, None
         if message is None:
             self._leave("voicemail", now)
             return
-        self.stage, self._reason = Stage.CLOSING, "voicemail"
-        self._close_by, self._close_at_last = now + CLOSING_LIMIT_S, now + GOODBYE_LIMIT_S
+        self._await_goodbye("voicemail", now)
         self._statements.add(message)
 
-    # ---- the caller -----------------------------------------------------------------------------------------------
+    # ---- barge-in -------------------------------------------------------------------------------------------------
 
     def _speech_started(self, now: float) -> None:
         if self._to_machine and self.stage is Stage.CLOSING:
@@ -704,6 +615,24 @@ class CallCore:
         for item_id in self._listening.given_up(now):
             self._turn_committed(item_id, now)
 
+    def _barge_in(self, now: float) -> None:
+        """The caller speaks: stop what can be stopped, and keep in the conversation only what was heard."""
+        self._listening.end()
+        self._cancel_reply()
+        if not self.speaker.playback.playing:
+            return
+        self._out.append(ports.ClearPlayback())
+        for ended in self.speaker.cut(now):
+            if ended.truncatable:
+                self._out.append(ports.Truncate(ended.entry.item_id, ended.entry.heard_ms))
+            self._utterance_ended(ended, now)
+
+    def _cancel_reply(self) -> None:
+        if self._replying.cancel():
+            self._out.append(ports.CancelReply())
+
+    # ---- the caller's turns ---------------------------------------------------------------------------------------
+
     def _is_aside(self, item_id: str, now: float) -> bool:
         """Whether a turn did not stop the bot, which is still speaking: then its words decide what it is."""
         aside = self._listening.committed(item_id, now)
@@ -730,23 +659,6 @@ class CallCore:
                 self._unanswered = None  # whose answer was held back
                 if not self.speaker.uninterruptible:
                     self._barge_in(now)  # who is at the keys has heard enough
-
-    def _barge_in(self, now: float) -> None:
-        """The caller speaks: stop what can be stopped, and keep in the conversation only what was heard."""
-        self._listening.end()
-        self._cancel_reply()
-        if not self.speaker.playback.playing:
-            return
-        self._out.append(ports.ClearPlayback())
-        for ended in self.speaker.cut(now):
-            if ended.truncatable:
-                self._out.append(ports.Truncate(ended.entry.item_id, ended.entry.heard_ms))
-            self._utterance_ended(ended, now)
-
-    def _cancel_reply(self) -> None:
-        if self._reply is not None and not self._reply.cancelled:
-            self._reply.cancelled = True
-            self._out.append(ports.CancelReply())
 
     def _turn_committed(self, item_id: str, now: float) -> None:
         self._caller_speaking, self._silent_from = False, now
@@ -790,24 +702,25 @@ class CallCore:
 
     def _owe(self, note: str = "") -> None:
         if self.stage in _AUDIBLE and not self._to_machine and not self._last_words:
-            self._owed = [*(self._owed or ()), *([note] if note else ())]
+            self._replying.owe(note)
 
     def _settle(self, now: float) -> None:
         """Say what is to be said next, if nothing stands in the way; close the line when all has been heard."""
         self._watch_wait(now)
         if self.stage is Stage.LEAVING:
-            if not (self._caller_speaking or self._transcripts_due or self._reply or self.engine.busy):
+            if not (self._caller_speaking or self._transcripts_due or self._replying.current or self.engine.busy):
                 self._look_back_or_end(now)
             return
         if self.stage not in _AUDIBLE:
             return
         self._play_statements(now)
-        if self._statements.waiting or self._reply is not None or self._caller_speaking or self._retry_at is not None:
+        replying = self._replying
+        if self._statements.waiting or self._caller_speaking or replying.current or replying.retry_at is not None:
             return
-        if self._owed is not None:
+        if replying.owed:
             held = self.engine.busy or self._contact.absent or self.engine.leaves_when_heard or self._waits_for_keys
             if not held:
-                self._ask_reply(self._owed, now)
+                self._ask_reply(now)
         elif self.stage is Stage.CLOSING and not self.speaker.playback.playing:
             self._leave(self._reason or "completed", now)
 
@@ -816,23 +729,20 @@ class CallCore:
         """Whether a reply has to wait until the caller is done with the keys."""
         return self.engine.waits_for_keys and not self._unexact and self.stage is Stage.TALKING
 
-    def _ask_reply(self, notes: Sequence[str], now: float) -> None:
+    def _ask_reply(self, now: float) -> None:
+        reply_id, notes = self._replying.ask()
+        self._unexact = False
         self._out += [ports.InsertSaid(text) for text in self.speaker.untold()]
-        self._out += [ports.InsertNote(note) for note in (*self._notes, *notes)]
-        self._owed, self._notes, self._unexact = None, [], False
-        self._replies += 1
-        self._reply = _Reply(f"reply-{self._replies}")
+        self._out += [ports.InsertNote(note) for note in notes]
         tools = self.engine.tools()
         instructions = self.engine.instructions(now)
-        self._out.append(ports.Reply(self._reply.reply_id, instructions, tools, "auto" if tools else "none"))
-
-    def _is_current(self, reply_id: str) -> bool:
-        return self._reply is not None and self._reply.reply_id == reply_id and not self._reply.cancelled
+        self._out.append(ports.Reply(reply_id, instructions, tools, "auto" if tools else "none"))
 
     def _reply_audio(self, event: ports.ReplyAudio, now: float) -> None:
-        if self._reply is None or not self._is_current(event.reply_id) or self.stage not in _AUDIBLE:
+        reply = self._replying.current
+        if reply is None or not self._replying.is_current(event.reply_id) or self.stage not in _AUDIBLE:
             return
-        self._reply.audible = True
+        reply.audible = True
         if self._unanswered is not None:
             response_ms = round((now - self._unanswered.stopped_at) * 1000)
             self._journal(entries.TurnAnswered(self._unanswered.turn, response_ms))
@@ -840,9 +750,9 @@ class CallCore:
         self._out += self.speaker.add_audio(event.item_id, event.payload, now)
 
     def _reply_ended(self, event: ports.ReplyEnded, now: float) -> None:
-        if self._reply is None or self._reply.reply_id != event.reply_id:
+        reply = self._replying.end(event.reply_id)
+        if reply is None:
             return
-        reply, self._reply = self._reply, None
         said = reply.audible and not reply.cancelled and event.status == "completed"
         for call in event.calls:
             self._memory.called(call)
@@ -855,35 +765,29 @@ class CallCore:
         if event.status == "failed":
             self._reply_failed(event.error_code, event.error or "the model gave no reason", now)
         elif event.calls:
-            self._failures = 0
+            self._replying.succeeded()
             if self.stage is Stage.TALKING and not reply.cancelled:
                 self._owe()
         elif not event.spoke and not reply.cancelled:
             self._reply_failed(None, "the reply was empty", now)
         else:
-            self._failures = 0
+            self._replying.succeeded()
 
     def _spend(self, usage: ports.Usage | None, now: float) -> None:
         """Write down what a response took of tokens and money; last of all that it brought, as it may end the call."""
         if usage is None:
             return
-        spent = _spent(usage)
-        if self._cost_of is not None:
-            spent = replace(spent, usd=max(self._cost_of(spent), 0.0))
-            self._usd += spent.usd or 0.0
-        self._journal(spent)
-        if self.stage is Stage.TALKING and self._cost_of is not None:
-            self._perform(self.engine.handle(engine_events.MoneySpent(self._usd), now), now)
+        self._journal(self._bill.add(usage))
+        if self.stage is Stage.TALKING and self._bill.usd is not None:
+            self._perform(self.engine.handle(engine_events.MoneySpent(self._bill.usd), now), now)
 
     def _reply_failed(self, code: str | None, problem: str, now: float) -> None:
         """A failed or empty reply leaves the caller in silence: ask again, a bounded number of times."""
         if self.stage not in _AUDIBLE:
             return
-        self._failures += 1
-        retried = self._failures <= len(RETRY_DELAYS_S)
+        retried = self._replying.failed(now)
         self._journal(entries.ReplyFailed(code, problem, retried))
         if retried:
-            self._retry_at = now + RETRY_DELAYS_S[self._failures - 1]
             self._owe()
         else:
             self._apologise(now)
@@ -893,7 +797,8 @@ class CallCore:
         if self._to_machine and not self._statements.held_up:  # what is left to say needs no model
             return
         if self._transfers and self.stage is Stage.CLOSING:  # somebody else is about to speak to the caller
-            self._owed, self._retry_at, self._caller_speaking = None, None, False
+            self._replying.give_up()
+            self._caller_speaking = False
             if self._statements.held_up:
                 self._statements.drop()
             return
@@ -903,9 +808,9 @@ class CallCore:
             self._leave("model_failed", now)
             return
         self._cancel_reply()
-        self.stage, self._reason = Stage.CLOSING, self._reason or "model_failed"
-        self._close_by, self._close_at_last = now + CLOSING_LIMIT_S, now + GOODBYE_LIMIT_S
-        self._owed, self._retry_at, self._caller_speaking = None, None, False
+        self._await_goodbye(self._reason or "model_failed", now)
+        self._replying.give_up()
+        self._caller_speaking = False
         self._statements.drop()
         self._out += self.speaker.play_statement(apology, payload, now)
 
@@ -928,18 +833,19 @@ class CallCore:
             self._perform(self.engine.handle(engine_events.TranscriptMissed(item_id, "the model was lost"), now), now)
         self._transcripts_due.clear()
         self._out += self.speaker.model_lost()
-        if self._reply is not None and not self._reply.cancelled:
+        reply, self._replying.current = self._replying.current, None
+        if reply is not None and not reply.cancelled:
             self._owe()
         if self._caller_speaking and self.stage is Stage.TALKING:
             self._owe(_SAY_IT_AGAIN)
-        self._reply, self._caller_speaking, self._speech_stopped_at = None, False, None
+        self._caller_speaking, self._speech_stopped_at = False, None
 
     def _model_ready(self, expires_in_s: float | None, now: float) -> None:
         self._journal(entries.ModelConnected(self._model))
         if self._contact.ready(now, expires_in_s):
-            self._configure, self._turns_told = False, ports.TurnTaking()
-            self._language_told = self.engine.flow.languages[0]
-            self._out.append(self._configuration(now))
+            self._configure = False
+            self._briefing.anew()
+            self._out.append(self._briefing.configuration(now))
             self._out += self._memory.tell()
             self._statements.again()
 
@@ -961,7 +867,7 @@ class CallCore:
     # ---- exact statements -----------------------------------------------------------------------------------------
 
     def _play_statements(self, now: float) -> None:
-        while self._reply is None or not self._reply.audible or self._reply.cancelled:  # never into a reply's words
+        while not self._replying.speaks:  # never into a reply's words
             found = self._statements.take(caller_speaks=self._caller_speaking)
             if found is None:
                 return
@@ -1017,15 +923,20 @@ class CallCore:
         """The engine ends the call. With a note, a goodbye that the deciding reply has already said is enough."""
         if self.stage is not Stage.TALKING:
             return
-        self.stage, self._reason = Stage.CLOSING, close.reason
-        self._close_by, self._close_at_last = now + CLOSING_LIMIT_S, now + GOODBYE_LIMIT_S
+        self._await_goodbye(close.reason, now)
         if close.words is not None:
             self._statements.add(close.words)
-            self._owed, self._last_words = None, True
+            self._replying.owe_nothing()
+            self._last_words = True
         elif not (close.note and goodbye_said):
             self._owe(close.note)
 
     # ---- the end --------------------------------------------------------------------------------------------------
+
+    def _await_goodbye(self, reason: EndedReason, now: float) -> None:
+        """The call is to end; what is still to be heard is, bounded."""
+        self.stage, self._reason = Stage.CLOSING, reason
+        self._close_by, self._close_at_last = now + CLOSING_LIMIT_S, now + GOODBYE_LIMIT_S
 
     def _leave_or_end(self, now: float) -> None:
         """A bound has passed: close the line if it is open, else end. What is being heard is heard out, bounded."""
@@ -1051,7 +962,7 @@ class CallCore:
             self._utterance_ended(ended, now)
         self.stage, self._close_by = Stage.LEAVING, now + FAREWELL_LIMIT_S
         self._line_closed_at = now
-        self._owed, self._retry_at = None, None
+        self._replying.give_up()
         self._statements.drop()
         self._out.append(ports.CloseLeg())
         if self._caller_speaking:
@@ -1083,7 +994,7 @@ class CallCore:
             return
         self._close_by = self._line_closed_at + ANALYSIS_LIMIT_S
         self._out += [ports.InsertSaid(text) for text in self.speaker.untold()]
-        if self._reply is None:  # else the item may still grow
+        if self._replying.current is None:  # else the item may still grow
             self._out += self._unheard
         self._out.append(asked)
 
@@ -1104,34 +1015,12 @@ class CallCore:
     def _journal(self, entry: Entry) -> None:
         self._out.append(Journal(entry, isinstance(entry, _DURABLE)))
 
-    def _configuration(self, now: float) -> ports.Configure:
-        """What the model is to know of the phase; how it takes turns, and the language, only if that is new."""
-        patience = self.engine.patience
-        turns = ports.TurnTaking(round(patience.pause * 1000), patience.eagerness)
-        changed, self._turns_told = turns != self._turns_told, turns
-        language, self._language_told = self._language_told, self.engine.language
-        return ports.Configure(
-            self.engine.instructions(now),
-            self.engine.tools(),
-            turns if changed else None,
-            self.engine.language if self.engine.language != language else None,
-        )
-
-    def _hush(self, now: float) -> None:
-        """Keep the caller from being heard for as long as they enter a secret, and shortly after it."""
-        if self.engine.enters_secret and self.stage is Stage.TALKING:
-            self.hushed, self._hushed_until = True, None
-        elif self.hushed and self._hushed_until is None:
-            self._hushed_until = now + HUSH_TAIL_S
-        elif self._hushed_until is not None and now >= self._hushed_until:
-            self.hushed, self._hushed_until = False, None
-
     def _drain(self, now: float) -> list[Effect]:
         self._due_known = False
-        self._hush(now)
+        self._hush.mind(now, enters_secret=self.engine.enters_secret and self.stage is Stage.TALKING)
         if self._configure:  # once for all that an event changed, and after the answers that belong to the old phase
             self._configure = False
-            self._out.append(self._configuration(now))
+            self._out.append(self._briefing.configuration(now))
         self._settle(now)
         effects, self._out = [*self._out, *self._statements.commands()], []
         if self._contact.absent:  # what it is to know stands in the memory
@@ -1151,14 +1040,3 @@ _GO_ON_UNREACHED = (
 _MODEL = get_args(ports.ModelCommand)
 _FROM_MODEL = tuple(kind for kind in get_args(ports.ModelEvent) if kind is not ports.ModelLost)
 _AUDIBLE = frozenset({Stage.TALKING, Stage.CLOSING})
-
-
-def _spent(usage: ports.Usage) -> entries.TokensSpent:
-    return entries.TokensSpent(
-        usage.input_text,
-        usage.input_audio,
-        usage.cached_text,
-        usage.cached_audio,
-        usage.output_text,
-        usage.output_audio,
-    )

@@ -31,9 +31,9 @@ from voicebot.flow.handlers import CallEvent, EventKind, Handler
 from voicebot.log_events import named
 
 from .author_code import NotRun, Raised, run_author_code
-from .core import EndWanted, NoteWanted, SayWanted
 from .daemon_threads import DaemonThreads
 from .entries import BotSaid, CallEnded, Entry
+from .events import EndWanted, NoteWanted, SayWanted
 from .wishes import LONGEST_NOTE, Wish, as_text, to_be_said
 
 log = logging.getLogger(__name__)

@@ -13,8 +13,8 @@ from voicebot.errors import CallTakenError, StoreError
 from voicebot.log_events import named
 from voicebot.store.contract import StoredEntry
 
-from .core import Journal
 from .entries import CallEnded, Entry, HandedOver, LegLost, LineClosed, kind_of, write_entry
+from .events import Journal
 from .past import Past
 
 log = logging.getLogger(__name__)

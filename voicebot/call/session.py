@@ -24,9 +24,10 @@ from voicebot.flow.tools import Tool
 from voicebot.log_events import named
 from voicebot.store.contract import StoredEntry
 
-from .core import (
+from .core import CallCore, Stage
+from .entries import AnswererKnown, CallEnded, CallOpened, Entry, LineQuality
+from .events import (
     AnswererFound,
-    CallCore,
     Effect,
     Event,
     Finish,
@@ -36,10 +37,8 @@ from .core import (
     MessageTold,
     ReconnectModel,
     SayWanted,
-    Stage,
     StartTool,
 )
-from .entries import AnswererKnown, CallEnded, CallOpened, Entry, LineQuality
 from .handlers import CallHandlers
 from .journal import CallJournal, JournalStore, Line
 from .messages import Messages, Send

@@ -19,8 +19,8 @@ from voicebot.flow.tools import Tool, ToolContext, tool_output
 from voicebot.log_events import named
 
 from .author_code import NotRun, Raised, Returned, run_author_code
-from .core import StartTool
 from .daemon_threads import DaemonThreads
+from .events import StartTool
 from .wishes import LONGEST_NOTE, as_text, to_be_said
 
 log = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ from contextlib import suppress
 
 from voicebot.flow.wording import LONGEST_SAY
 
-from .core import AnswererFound, EndWanted, MessageTold, NoteWanted, SayWanted, TransferWanted
+from .events import AnswererFound, EndWanted, MessageTold, NoteWanted, SayWanted, TransferWanted
 
 LONGEST_NOTE = 2000  # characters
 

@@ -11,8 +11,9 @@ from dataclasses import replace
 
 from voicebot.audio.formats import AudioFormat
 from voicebot.call.clips import ClipCache
-from voicebot.call.core import CallCore, Effect, Journal
+from voicebot.call.core import CallCore
 from voicebot.call.entries import Entry
+from voicebot.call.events import Effect, Journal
 from voicebot.engine.engine import PhaseEngine
 from voicebot.engine.events import CallContext, EngineEffect, EngineEvent, SilenceLasted
 from voicebot.flow.model import Flow, PhaseLimits

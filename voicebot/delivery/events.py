@@ -11,7 +11,6 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from voicebot.call.entries import read_entry
@@ -21,6 +20,8 @@ from voicebot.flow.model import Flow
 from voicebot.flow.receivers import Shape
 from voicebot.store.contract import CallRecord, StoredEntry
 from voicebot.webhook_events import REPORT_EVENT, WebhookEvent
+
+from .report import head_of, iso
 
 _PHASE_ENTERED = "phase_entered"
 _OPENED = "call_opened"
@@ -89,15 +90,15 @@ def happening_of(record: CallRecord, entry: StoredEntry) -> CallHappening | None
         JournalError: the entry is damaged.
     """
     if entry.kind == _OPENED:
-        started = _iso(record.started)
-        return CallHappening("call.started", "", _body("call.started", started, _call(record)))
+        started = iso(record.started)
+        return CallHappening("call.started", "", _body("call.started", started, head_of(record)))
     if entry.kind != _PHASE_ENTERED:
         return None
     entered = read_entry(entry.kind, entry.body)
     assert isinstance(entered, PhaseEntered)
-    at = _iso(entry.wall)
+    at = iso(entry.wall)
     data = {
-        **_call(record),
+        **head_of(record),
         "phase": entered.phase,
         "previous_phase": entered.previous,
         "cause": entered.cause,
@@ -126,20 +127,3 @@ def happenings_of(
 
 def _body(event: WebhookEvent, timestamp: str, data: Mapping[str, Any]) -> Mapping[str, Any]:
     return {"type": event, "timestamp": timestamp, "data": data}
-
-
-def _call(record: CallRecord) -> dict[str, Any]:
-    """Which call it is, by the names that the report uses."""
-    return {
-        "call_sid": record.call_sid,
-        "flow": record.flow_name,
-        "flow_version": record.flow_version,
-        "direction": record.direction,
-        "caller": record.caller,
-        "called": record.called,
-        "started_at": _iso(record.started),
-    }
-
-
-def _iso(wall: datetime) -> str:
-    return wall.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -233,7 +233,7 @@ class PhaseEngine(Speaking):
         before = self.state.phase
         effects: list[EngineEffect] = [CloseTurn()] if limits.exact else []
         if limits.exact and self.standing.satisfied(self.phase):
-            effects += self._leave_phase("criteria")
+            effects += self._leave_phase()
         if self.state.phase == before and not self._committing():
             effects += self._enter(limits.then, "stuck")
         return [*effects, *self._go_on("The time for the last part is over.")]

@@ -1,8 +1,10 @@
 """How a call moves through its flow: what follows from what is known, and where a phase ends.
 
 What is recorded changes what is computed, may move the call to where its answers lead now, and may complete the phase.
-A phase that is complete does its commit, if it has one, and is left by the first transition whose guard holds. Every
-step is written as an entry, and the entry is what changes the state.
+A phase that is complete does its commit, if it has one, and is left by the first transition whose guard holds
+(`_advance`). Limits, silence, rules, keys and failures lead out of a phase that is not: `engine`, `keying` and
+`errands` say where to, and `_enter` goes there. Every step is written as an entry, and the entry is what changes the
+state.
 """
 
 from __future__ import annotations
@@ -151,16 +153,17 @@ class Movement(ABC):
         while self.state.closing is None and self.state.phase not in passed and self._done():
             before = self.state.phase
             passed.add(before)
-            effects += self._leave_phase("criteria")
+            effects += self._leave_phase()
             if self.state.phase == before:
                 break
         return effects
 
     def _done(self) -> bool:
+        """Whether the phase is over now; one that lasts exactly so long is when its time is."""
         limits = self._limits()
         return self.standing.complete() and not (limits is not None and limits.exact)
 
-    def _leave_phase(self, cause: PhaseCause) -> list[EngineEffect]:
+    def _leave_phase(self) -> list[EngineEffect]:
         """Do what the phase commits to, if anything, then take the first transition whose guard holds."""
         commit = self.phase.commit
         if commit is not None and not self.standing.committed(commit.tool.name):
@@ -168,7 +171,7 @@ class Movement(ABC):
         target = self.standing.onward(self.phase)
         if target is None or target == self.state.phase:
             return []
-        return self._enter(target, "return" if target in self.state.path and cause == "criteria" else cause)
+        return self._enter(target, "return" if target in self.state.path else "criteria")
 
     def _enter(self, name: str, cause: PhaseCause) -> list[EngineEffect]:
         effects: list[EngineEffect] = [self._write(PhaseEntered(name, self.state.phase, cause)), ConfigurePhase()]

@@ -16,7 +16,8 @@ from pydantic_core import from_json
 from voicebot.errors import FlowError, ToolError
 
 from .handlers import EventKind, Handler
-from .model import Flow, flow_from_json
+from .json_form import flow_from_json
+from .model import Flow
 from .tools import DEFAULT_TIMEOUT_S, Tool
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})

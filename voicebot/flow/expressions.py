@@ -22,7 +22,7 @@ from pydantic_core import to_jsonable_python
 
 from voicebot.errors import FlowError, FunctionFailedError
 
-from .functions import ValueFunction, value_function
+from .functions import ValueFunction, registered, value_function
 from .source import calling_place, place_of, remember_place
 
 Operator = Literal["==", "!=", "<", "<=", ">", ">="]
@@ -435,7 +435,7 @@ def read_expression(document: object, functions: Mapping[str, Any] | None = None
 
 
 def _read_guard(value: object, info: ValidationInfo) -> Expression:
-    return read_expression(value, (info.context or {}).get("functions") if isinstance(info.context, dict) else None)
+    return read_expression(value, registered(info))
 
 
 Guard = Annotated[

@@ -10,6 +10,9 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationInfo
 
 from voicebot.errors import FlowError, FunctionFailedError
 
@@ -43,6 +46,11 @@ class ValueFunction:
     def ready(self, values: Mapping[str, object]) -> bool:
         """Whether every value is there that it cannot do without."""
         return all(name in values for name in self.reads if name not in self.optional)
+
+
+def registered(info: ValidationInfo) -> Mapping[str, Any]:
+    """What a JSON form may name, as whoever reads it has said (`flow_from_json`): functions and tools by name."""
+    return info.context.get("functions", {}) if isinstance(info.context, dict) else {}
 
 
 def value_function(function: object, use: str) -> ValueFunction:

@@ -23,7 +23,8 @@ from pydantic_core import PydanticSerializationError
 from voicebot.errors import FlowError, UnknownFlowError
 
 from .check import Finding, check, unloadable
-from .model import Flow, flow_to_json, functions_of
+from .json_form import flow_to_json, functions_of
+from .model import Flow
 from .source import place_of
 from .tools import readable
 

@@ -1,7 +1,8 @@
 """The flow itself: phases, transitions and limits, as frozen objects that authors write and JSON holds.
 
-One set of classes is both: an author calls them in Python, pydantic reads and writes their JSON form. Python
-functions (tools, checks) stand in JSON by name and are looked up among registered ones, never imported by path.
+One set of classes is both: an author calls them in Python, pydantic reads and writes their JSON form (`json_form`).
+Python functions (tools, checks) stand in JSON by name and are looked up among registered ones, never imported by path
+(`references`).
 """
 
 from __future__ import annotations
@@ -11,24 +12,17 @@ from dataclasses import KW_ONLY, field, replace
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import (
     BeforeValidator,
     ConfigDict,
-    PlainSerializer,
-    PlainValidator,
     StringConstraints,
-    TypeAdapter,
-    ValidationError,
-    ValidationInfo,
-    WithJsonSchema,
     model_validator,
 )
 from pydantic import Field as PydanticField
 from pydantic.dataclasses import dataclass
-from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import ArgsKwargs
 
 from voicebot.errors import FlowError
@@ -37,109 +31,22 @@ from .expressions import Expression, Field, Guard
 from .handlers import Handler
 from .hours import Closed, Hours
 from .lengths import Seconds
-from .observations import Observations, ObservationSpec, read_observations, specs_of
+from .observations import Observations, ObservationSpec, specs_of
 from .patience import NoiseReduction, Patience
 from .receivers import FieldName, Receiver
 from .recording import Recording
+from .references import HandlerName, ObservationsClass, OnceUse, ToolUse
 from .sms import Sms
 from .source import place_of, remember_place
 from .targets import Number, Sip, Target
-from .tools import Once, Tool, Unverified, readable
+from .tools import Once, Tool
 from .ways_out import Transfer, Voicemail, WayOut
 from .wording import Language, Text, Worded, Words
 
 _CONFIG = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 MOST_SMS = 3  # at the end of a call: each costs money
 
-
-def _registry(info: ValidationInfo) -> Mapping[str, Any]:
-    return (info.context or {}).get("functions", {}) if isinstance(info.context, dict) else {}
-
-
-def _read_tool(value: object, info: ValidationInfo) -> Tool:
-    if isinstance(value, Tool):
-        return value
-    if isinstance(value, str) and isinstance(found := _registry(info).get(value), Tool):
-        return found
-    if callable(value):
-        raise ValueError(f"{getattr(value, '__name__', value)!r} is no tool: decorate it with @tool")
-    raise ValueError(f"no tool is registered as {value!r}")
-
-
-_ONCE_KEYS = {"idempotent", "unverified"}
-
-
-def _read_use(value: object, info: ValidationInfo) -> Tool | Once:
-    match value:
-        case Once():
-            return value
-        case {"tool": str(name), "once": True, "on_failure": str(on_failure), **rest} if set(rest) <= _ONCE_KEYS:
-            unverified: Unverified = "go" if rest.get("unverified") == "go" else "ask"
-            return Once(_read_tool(name, info), on_failure, rest.get("idempotent") is True, unverified)
-    return _read_tool(value, info)
-
-
-def _read_once(value: object, info: ValidationInfo) -> Once:
-    use = _read_use(value, info)
-    if isinstance(use, Once):
-        return use
-    raise ValueError(f"{use.name!r} has an effect that must not be repeated: write {use.name}.once(on_failure=…)")
-
-
-def _write_use(use: Tool | Once) -> object:
-    if isinstance(use, Tool):
-        return use.name
-    made = {"tool": use.tool.name, "once": True, "on_failure": use.on_failure, "idempotent": use.idempotent}
-    return made if use.unverified == "ask" else made | {"unverified": use.unverified}
-
-
-def _read_handler(value: object, info: ValidationInfo) -> Handler:
-    if isinstance(value, Handler):
-        return value
-    if isinstance(value, str) and isinstance(found := _registry(info).get(value), Handler):
-        return found
-    if callable(value):
-        raise ValueError(f"{getattr(value, '__name__', value)!r} is no handler: decorate it with @handler()")
-    raise ValueError(f"no handler is registered as {value!r}")
-
-
-def _read_observations(value: object, info: ValidationInfo) -> type[Observations]:
-    if isinstance(value, type) and issubclass(value, Observations):
-        return value
-    return read_observations(value, _registry(info))
-
-
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
-ToolName = Annotated[
-    Tool,
-    PlainValidator(_read_tool),
-    PlainSerializer(lambda tool: tool.name, return_type=str),
-    WithJsonSchema({"type": "string", "description": "name of a registered tool"}),
-]
-ToolUse = Annotated[
-    Tool | Once,
-    PlainValidator(_read_use),
-    PlainSerializer(_write_use, return_type=object),
-    WithJsonSchema({"description": "name of a registered tool, or an object for one that runs once"}),
-]
-OnceUse = Annotated[
-    Once,
-    PlainValidator(_read_once),
-    PlainSerializer(_write_use, return_type=object),
-    WithJsonSchema({"type": "object", "description": "a tool that runs once"}),
-]
-HandlerName = Annotated[
-    Handler,
-    PlainValidator(_read_handler),
-    PlainSerializer(lambda given: given.name, return_type=str),
-    WithJsonSchema({"type": "string", "description": "name of a registered handler"}),
-]
-ObservationsClass = Annotated[
-    type[Observations],
-    PlainValidator(_read_observations),
-    PlainSerializer(lambda given: [spec.document() for spec in specs_of(given)], return_type=list),
-    WithJsonSchema({"type": "array", "items": {"type": "object"}}),
-]
 
 
 @dataclass(frozen=True, config=_CONFIG)
@@ -685,58 +592,3 @@ class Flow:
         if self.report.analysis is not None and self.report.analysis.when is not None:
             yield self.report.analysis.when
         yield from (sms.when for sms in self.report.sms if sms.when is not None)
-
-
-_ADAPTER: TypeAdapter[Flow] = TypeAdapter(Flow)
-
-
-def flow_to_json(flow: Flow) -> str:
-    """The JSON form of a flow: stable, so that its hash is a version."""
-    return _ADAPTER.dump_json(flow, exclude_none=True).decode()
-
-
-def flow_from_json(text: str, functions: Mapping[str, Any] | None = None) -> Flow:
-    """Read a flow from its JSON form.
-
-    Args:
-        functions: tools, checks and what else the form may name.
-
-    Raises:
-        FlowError: with the path of what is wrong inside the form.
-    """
-    try:
-        return _ADAPTER.validate_json(text, context={"functions": dict(functions or {})})
-    except ValidationError as exc:
-        raise FlowError(readable(exc), where="flow JSON") from exc
-    except FlowError as exc:
-        raise FlowError(exc.problem, where=exc.where or "flow JSON", mend=exc.mend) from exc
-
-
-class _WithoutClassDefaults(GenerateJsonSchema):
-    """The default of `observations` is a class, which stands in no schema: pydantic need not warn of it."""
-
-    ignored_warning_kinds = GenerateJsonSchema.ignored_warning_kinds | {"non-serializable-default"}
-
-
-def flow_json_schema() -> dict[str, object]:
-    """JSON Schema of the JSON form."""
-    return _ADAPTER.json_schema(schema_generator=_WithoutClassDefaults)
-
-
-def functions_of(flow: Flow) -> dict[str, Any]:
-    """The Python functions a flow uses, by the names its JSON form gives them."""
-    named: dict[str, Any] = {}
-    for phase in flow.phases:
-        named |= {tool.name: tool for tool in flow.tools_in(phase)}
-        if phase.commit is not None:
-            named[phase.commit.tool.name] = phase.commit.tool
-    named |= {handler.name: handler for handler in flow.handlers}
-    named |= {one.body.name: one.body.function for one in flow.report.receivers if one.body is not None}
-    for spec in flow.specs.values():
-        if spec.ask.check is not None:
-            named[spec.ask.check.__name__] = spec.ask.check
-        if spec.ask.computed is not None:
-            named[spec.ask.computed.name] = spec.ask.computed.function
-    for expression in flow.expressions():
-        named |= {function.name: function.function for function in expression.functions()}
-    return named

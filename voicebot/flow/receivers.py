@@ -23,6 +23,7 @@ from voicebot.errors import FlowError
 from voicebot.webhook_events import REPORT_EVENT
 
 from .expressions import Field, read_field
+from .functions import registered
 from .source import calling_place, remember_place
 
 FieldName = Annotated[str, BeforeValidator(read_field)]
@@ -64,10 +65,10 @@ def _read_shape(value: object, info: ValidationInfo) -> Shape | None:
         return value
     if not isinstance(value, str):
         return shape_of(value)
-    registered = info.context.get("functions", {}) if isinstance(info.context, dict) else {}
-    if value not in registered:
+    known = registered(info)
+    if value not in known:
         raise ValueError(f"no body function is registered as {value!r}")
-    return shape_of(registered[value])
+    return shape_of(known[value])
 
 
 ShapeName = Annotated[

@@ -17,6 +17,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketExce
 
 from voicebot.call.ports import AppendAudio, ModelCommand, ModelEvent, ModelLost
 from voicebot.errors import ModelUnavailableError, RealtimeEventError
+from voicebot.inbox import Inbox
 from voicebot.log_events import named
 
 from .conversation import FATAL_CODES, Conversation
@@ -92,8 +93,7 @@ class RealtimeLeg:
         self._socket, self._conversation = socket, conversation
         self._write_timeout_s, self._call_sid = write_timeout_s, call_sid
         self._loop = asyncio.get_running_loop()
-        self._pending: list[ModelEvent] = []  # what came and was not given yet
-        self._reader: asyncio.Future[None] | None = None  # of the task that waits for it
+        self._inbox = Inbox[ModelEvent]()
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_at = 0.0  # no later than the conversation's deadline; an early one looks again
         self._watchdog: asyncio.TimerHandle | None = None  # of writes that stall
@@ -107,15 +107,9 @@ class RealtimeLeg:
 
     async def receive(self) -> Sequence[ModelEvent]:
         """Wait for the next events; the last one ever is `ModelLost`. Cancelling it loses nothing."""
-        while not self._pending:
-            if self._lost is not None:
-                return [self._lost]
-            self._reader = self._loop.create_future()
-            try:
-                await self._reader
-            finally:
-                self._reader = None
-        events, self._pending = self._pending, []
+        events = await self._inbox.receive()
+        if not events and self._lost is not None:
+            return [self._lost]
         if len(events) >= MOST_WAITING:
             self._socket.resume_reading()
         return events
@@ -153,7 +147,7 @@ class RealtimeLeg:
         events = await self.receive()
         if isinstance(events[-1], ModelLost):
             raise ModelUnavailableError(events[-1].reason, retryable=events[-1].retryable)
-        self._pending[:0] = events
+        self._inbox.put_back(events)
 
     # ---- reading
 
@@ -180,12 +174,12 @@ class RealtimeLeg:
         if isinstance(events[-1], ModelLost):
             self._lost = events[-1]
             log.info("the model is gone: %s", self._lost.reason, extra=named("model_gone", self._call_sid))
-        waiting = len(self._pending)
-        self._pending += events
-        if waiting < MOST_WAITING <= len(self._pending):
+        waiting = len(self._inbox.waiting)
+        self._inbox.put(events)
+        if waiting < MOST_WAITING <= len(self._inbox.waiting):
             self._socket.pause_reading()
-        if self._reader is not None and not self._reader.done():
-            self._reader.set_result(None)
+        if self._lost is not None:
+            self._inbox.end()
 
     def _skip(self, exc: RealtimeEventError) -> None:
         self._malformed += 1

@@ -200,15 +200,6 @@ class RecordingFolder:
             path.unlink(missing_ok=True)
         return len(files)
 
-    def erase_one(self, recording_id: str) -> None:
-        """Remove a recording, if it is here.
-
-        Raises:
-            OSError: it cannot be removed.
-        """
-        with suppress(FileNotFoundError):
-            self._found(recording_id).unlink()
-
     def calls(self, *, untouched_s: float = 0.0) -> list[str]:
         """The calls of which there are recordings, if none of them was written to for so long."""
         now = time.time()

@@ -1,7 +1,7 @@
 """The console: its one page, the files of it, and the login. What it shows it asks of the API, as any program does.
 
 GET /console, /console/…      the page, the same whatever follows: its script reads the address
-GET /console/static/…         scripts and style (`voicebot/console/static`)
+GET /console/static/…         scripts and style (`voicebot/console/static`); a path with the version is kept for good
 GET /console/pages, /…/{name} the project's pages (`docs`), and the pictures on them
 GET /console/session          who is logged in
 POST /console/login, /console/logout
@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -40,8 +41,12 @@ MEDIA_TYPES: Mapping[str, str] = {
     ".svg": "image/svg+xml",
 }
 _SHELL = "index.html"
+_OF_ITS_OWN = frozenset({"realtime-worklet.js"})  # no module of the page: it runs in the audio's own thread
+_HEAD = b"</head>"
+_VERSION = re.compile("[0-9a-f]{16}")
 _OWN = {"Cross-Origin-Resource-Policy": "same-origin"}
 _REVALIDATE = "no-cache"  # kept by the browser, asked for each time, answered with 304: a new version shows at once
+_FOR_GOOD = "public, max-age=31536000, immutable"  # RFC 8246: not asked for again, a reload included
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +65,25 @@ def read_files(folder: Path = STATIC) -> dict[str, File]:
         if path.suffix in MEDIA_TYPES and path.is_file():
             found[path.relative_to(folder).as_posix()] = _as_file(path.read_bytes(), MEDIA_TYPES[path.suffix])
     return found
+
+
+def version_of(files: Mapping[str, File]) -> str:
+    """A name for these files as they are: another byte in one of them, another name."""
+    return hashlib.sha256("".join(f"{name} {file.etag}\n" for name, file in files.items()).encode()).hexdigest()[:16]
+
+
+def shell_of(files: Mapping[str, File], version: str) -> File:
+    """The page: its files by the name of their version, and every script asked for at once.
+
+    Scripts import one another, several deep; without `modulepreload` a browser learns of each from the one before, a
+    round trip apart.
+    """
+    here = f"{PATH}/static/{version}/"
+    scripts = [name for name in files if name.endswith(".js") and name not in _OF_ITS_OWN]
+    asked = "".join(f'<link rel="modulepreload" href="{here}{name}">\n' for name in scripts)
+    content = files[_SHELL].content.replace(f"{PATH}/static/".encode(), here.encode())
+    content = content.replace(_HEAD, asked.encode() + _HEAD)
+    return _as_file(content, "text/html")
 
 
 def _as_file(content: bytes, media_type: str) -> File:
@@ -119,6 +143,8 @@ class Console:
         """
         self._sessions, self._gate = sessions, gate
         self._files = read_files()
+        self._version = version_of(self._files)
+        self._shell = shell_of(self._files, self._version)
         self._docs: dict[str, File] = {}
         self._page_headers = {
             "Content-Security-Policy": policy_for(public_url),
@@ -144,14 +170,19 @@ class Console:
 
     async def page(self, request: web.Request) -> web.StreamResponse:
         """The page."""
-        return self._sent(request, self._files[_SHELL], self._page_headers)
+        return self._sent(request, self._shell, self._page_headers)
 
     async def file(self, request: web.Request) -> web.StreamResponse:
         """A script or a style."""
-        found = self._files.get(request.match_info["name"])
+        name, kept = request.match_info["name"], _REVALIDATE
+        version, _, rest = name.partition("/")
+        if _VERSION.fullmatch(version):
+            # Another version's, while instances are replaced: better ours than none, but not to be kept.
+            name, kept = rest, _FOR_GOOD if version == self._version else _REVALIDATE
+        found = self._files.get(name)
         if found is None:
             raise problem(404, "not_found", "the console has no such file")
-        return self._sent(request, found, _OWN)
+        return self._sent(request, found, _OWN, kept)
 
     # ---- the project's pages ----------------------------------------------------------------------------------------
 
@@ -181,12 +212,14 @@ class Console:
         content = await asyncio.to_thread(path.read_bytes)
         return self._sent(request, _as_file(content, "image/png"), _OWN)
 
-    def _sent(self, request: web.Request, file: File, headers: Mapping[str, str]) -> web.Response:
+    def _sent(
+        self, request: web.Request, file: File, headers: Mapping[str, str], kept: str = _REVALIDATE
+    ) -> web.Response:
         known = request.if_none_match
         is_known = known is not None and any(one.value in (file.etag, "*") for one in known)
         response = web.Response(status=304 if is_known else 200, headers=headers)
         response.etag = file.etag
-        response.headers[hdrs.CACHE_CONTROL] = _REVALIDATE
+        response.headers[hdrs.CACHE_CONTROL] = kept
         if not is_known:
             response.body = file.content
             response.content_type = file.media_type

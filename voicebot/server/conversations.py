@@ -28,8 +28,9 @@ from voicebot.call.entries import CallOpened
 from voicebot.call.past import read_past
 from voicebot.call.session import CallSession
 from voicebot.errors import FlowError, RefusedRequestError, StoreError, UnknownFlowError
+from voicebot.flow.json_form import flow_from_json
 from voicebot.flow.loader import FlowShelf, LoadedFlow, load_flow
-from voicebot.flow.model import Flow, flow_from_json
+from voicebot.flow.model import Flow
 from voicebot.log_events import named
 from voicebot.observe.context import work_for
 from voicebot.recording.recorder import Recorder
@@ -42,9 +43,9 @@ from voicebot.web.messages import PROTOCOL
 from voicebot.web.session_ids import SESSION_ID, session_id_of
 from voicebot.web.socket import SUBPROTOCOL, RealtimeSocket
 
-from .api.endpoint import Content, Endpoint, answer, read_body, read_query
-from .api.models import Asked, Number
-from .api.problems import Wrong, problem, unavailable
+from .api.endpoint import KEY_HEADER, Content, Endpoint, answer, read_body, read_key, read_query
+from .api.models import MOST_VARIABLES, Asked, Number, Variables
+from .api.problems import problem, unavailable
 from .api.tokens import ApiTokens
 from .connections import client_of, upgraded, vouch
 from .gatekeeper import Reason
@@ -59,8 +60,6 @@ MAX_MESSAGE_BYTES = 64 * 1024
 WRITE_LIMIT_S = 5.0
 REPORT_LIMIT_S = 5.0  # for the report to be written, before the client is told that it is over
 RETURN_LIFETIME_S = 6 * 3600  # of a ticket to come back with
-MOST_VARIABLES = 30
-LONGEST_KEY = 200  # characters
 GOES_ON_ELSEWHERE = 4000  # close code: another connection has the conversation
 _REFUSED: Mapping[Obstacle, Reason] = {
     "full": "calls_full",
@@ -78,10 +77,7 @@ class ConversationBody(Asked):
 
     flow: Annotated[str, StringConstraints(max_length=100)] | None = Field(None, description="The name of a flow.")
     config: dict[str, JsonValue] | None = Field(None, description="A flow in its JSON form, as /flows/{name} shows it.")
-    variables: dict[
-        Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")],
-        Annotated[str, StringConstraints(max_length=500, pattern=r"^[^\x00-\x1f\x7f]*$")],
-    ] = Field(
+    variables: Variables = Field(
         default_factory=dict,
         max_length=MOST_VARIABLES,
         description=f"At most {MOST_VARIABLES} names like order_id, each with a text of at most 500 characters.",
@@ -148,7 +144,7 @@ class Conversations:
                 handle=self.begin,
                 scope="operate",
                 body=ConversationBody,
-                headers={"Idempotency-Key": f"1 to {LONGEST_KEY} characters of yours."},
+                headers=KEY_HEADER,
                 answers={
                     201: Content("The conversation waits for its client.", Begun),
                     200: Content("It was begun before.", Begun),
@@ -167,7 +163,6 @@ class Conversations:
 
     def _socket(self, path: str, name: str) -> Endpoint:
         return Endpoint(
-            method="GET",
             path=path,
             name=name,
             tag="conversations",
@@ -191,11 +186,7 @@ class Conversations:
 
     async def begin(self, request: web.Request) -> web.StreamResponse:
         """Begin a conversation. An `Idempotency-Key` header gives the same one again, however often it is sent."""
-        key = request.headers.get("Idempotency-Key")
-        if key is not None and not 1 <= len(key) <= LONGEST_KEY:
-            mend = f"write 1 to {LONGEST_KEY} characters"
-            wrong = Wrong(where="header.Idempotency-Key", problem="has a wrong length", mend=mend)
-            raise problem(422, "invalid", "the Idempotency-Key cannot be used", errors=[wrong])
+        key = read_key(request)
         body = await read_body(request.clone(client_max_size=MAX_CONFIG_BYTES), ConversationBody)
         session_id = session_id_of(key)
         work_for(session_id)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from datetime import datetime
 
 from voicebot.errors import StoreError
-from voicebot.store.contract import Delivery, DeliveryState, Store
-from voicebot.store.opening import open_store
+from voicebot.store.contract import Delivery, DeliveryState
+from voicebot.store.opening import opened_store
 
 _AT_ONCE = 500
 
@@ -21,7 +20,7 @@ async def list_deliveries(
     Raises:
         StoreError: the store cannot be read.
     """
-    async with _opened(address) as store:
+    async with opened_store(address) as store:
         return await store.deliveries(limit, state, call_sid=call_sid)
 
 
@@ -31,7 +30,7 @@ async def find_delivery(address: str, webhook_id: str) -> Delivery:
     Raises:
         StoreError: the store cannot be read, or there is none of this id.
     """
-    async with _opened(address) as store:
+    async with opened_store(address) as store:
         return _known(await store.delivery(webhook_id), webhook_id)
 
 
@@ -43,7 +42,7 @@ async def send_again(address: str, webhook_ids: Sequence[str], now: datetime) ->
     Raises:
         StoreError: the store cannot be written, or there is none of an id; then none is sent.
     """
-    async with _opened(address) as store:
+    async with opened_store(address) as store:
         known = [_known(await store.delivery(one), one).webhook_id for one in dict.fromkeys(webhook_ids)]
         return [one for one in known if await store.requeue(one, now)]
 
@@ -55,7 +54,7 @@ async def send_dead_again(address: str, now: datetime) -> list[str]:
         StoreError: the store cannot be read or written.
     """
     sent: list[str] = []
-    async with _opened(address) as store:
+    async with opened_store(address) as store:
         while dead := await store.deliveries(_AT_ONCE, "dead"):
             sent += [one.webhook_id for one in dead if await store.requeue(one.webhook_id, now)]
     return sent
@@ -65,12 +64,3 @@ def _known(delivery: Delivery | None, webhook_id: str) -> Delivery:
     if delivery is None:
         raise StoreError(f"there is no delivery {webhook_id}")
     return delivery
-
-
-@asynccontextmanager
-async def _opened(address: str) -> AsyncIterator[Store]:
-    store = await open_store(address)
-    try:
-        yield store
-    finally:
-        await store.close()

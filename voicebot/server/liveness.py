@@ -53,3 +53,11 @@ class Observer:
         """Instances that have beaten and are not known to be dead."""
         counted = (owner for owner, count in self._counts.items() if count is not None)
         return frozenset(owner for owner in counted if self._silent_s[owner] < self._lease_s)
+
+    def living(self, owners: Iterable[str]) -> frozenset[str]:
+        """Of instances that stand in the store now: those alive, and those who were not there at the last look.
+
+        They have begun to beat since. In a rolling restart one is stopped as soon as another one answers.
+        """
+        new = frozenset(owners) - self._counts.keys() if self._looked_at is not None else frozenset[str]()
+        return new | (self.alive() & frozenset(owners))

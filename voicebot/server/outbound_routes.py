@@ -17,17 +17,15 @@ from voicebot.observe.context import work_for
 from voicebot.store.contract import Store
 from voicebot.telephony import twiml
 
-from .api.endpoint import answer, read_body
-from .api.models import OrderShown
-from .api.problems import Wrong, problem, unavailable
+from .api.endpoint import answer, read_body, read_key
+from .api.models import MOST_VARIABLES, OrderShown, Variables
+from .api.problems import problem, unavailable
 from .orders import Order, order_id_of
 from .outbound import ANSWERED_PATH, DETECTED_PATH, PROGRESS_PATH, Outbound, Wanted, answerer_of
 from .twilio_routes import TwilioRoutes
 
 log = logging.getLogger(__name__)
 
-MOST_VARIABLES = 30
-LONGEST_KEY = 200  # characters
 _ORDER_ID = re.compile(r"CO[0-9a-f]{32}")
 _CALL_SID = re.compile(r"CA[0-9a-f]{32}")
 _STATUS: Mapping[str, int] = {
@@ -48,10 +46,7 @@ class CallBody(BaseModel):
 
     to: str = Field(description="The number to call (E.164).")
     flow: str = Field(description="The flow that the call follows.")
-    variables: dict[
-        Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")],
-        Annotated[str, StringConstraints(max_length=500, pattern=r"^[^\x00-\x1f\x7f]*$")],
-    ] = Field(
+    variables: Variables = Field(
         default_factory=dict,
         max_length=MOST_VARIABLES,
         description=f"At most {MOST_VARIABLES}: names of a-z, 0-9 and _, values of at most 500 characters in one line.",
@@ -79,11 +74,7 @@ class OutboundRoutes:
 
     async def place(self, request: web.Request) -> web.StreamResponse:
         """Have a number called. An `Idempotency-Key` header gives the same call again, however often it is sent."""
-        key = request.headers.get("Idempotency-Key")
-        if key is not None and not 1 <= len(key) <= LONGEST_KEY:
-            mend = f"write 1 to {LONGEST_KEY} characters"
-            wrong = Wrong(where="header.Idempotency-Key", problem="has a wrong length", mend=mend)
-            raise problem(422, "invalid", "the Idempotency-Key cannot be used", errors=[wrong])
+        key = read_key(request)
         body = await read_body(request, CallBody)
         asked = json.dumps([body.to, body.flow, body.variables, body.from_], sort_keys=True)
         wanted = Wanted(order_id_of(key), body.to, body.flow, body.variables, body.from_, order_id_of(asked))

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, get_args
@@ -25,7 +24,7 @@ from voicebot.flow.alone import flow_alone
 from voicebot.recording.files import RecordingFolder
 from voicebot.recording.playing import Part
 from voicebot.store.contract import CallRecord, Delivery, Store, StoredEntry
-from voicebot.store.opening import open_store
+from voicebot.store.opening import opened_store
 
 PAGE = 500  # calls read at once
 MANY = 100_000  # deliveries that are pending at the same time
@@ -75,7 +74,7 @@ async def list_calls(address: str, *, limit: int, number: str | None, ended: boo
         number: only calls from or to it (E.164).
         ended: only those that are over, or only those at work.
     """
-    async with _opened(address) as store:
+    async with opened_store(address) as store:
         records = await store.calls(limit, caller=number, ended=ended)
         reports = [await store.report(record.call_sid) for record in records]
         return [KnownCall(record, _data(report)) for record, report in zip(records, reports, strict=True)]
@@ -88,7 +87,7 @@ async def known_call(address: str, call_sid: str) -> KnownCall:
         StoreError: no such call is recorded, or its journal is damaged.
         FlowError: the flow in its journal cannot be read.
     """
-    async with _opened(address) as store:
+    async with opened_store(address) as store:
         record = await _recorded(store, call_sid)
         data = _data(await store.report(call_sid)) or known_so_far(record, await store.journal(call_sid))
         return KnownCall(record, data, tuple(await store.deliveries(MANY, call_sid=call_sid)))
@@ -100,7 +99,7 @@ async def report_of(address: str, call_sid: str) -> str:
     Raises:
         StoreError: no such call is recorded, or it has no report yet.
     """
-    async with _opened(address) as store:
+    async with opened_store(address) as store:
         await _recorded(store, call_sid)
         report = await store.report(call_sid)
         if report is None:
@@ -110,7 +109,7 @@ async def report_of(address: str, call_sid: str) -> str:
 
 async def to_erase(address: str, selection: Selection) -> Erasure:
     """What erasing would come to, with nothing erased."""
-    async with _opened(address) as store:
+    async with opened_store(address) as store:
         undelivered = {delivery.call_sid for delivery in await store.deliveries(MANY, "pending")}
         if selection.call_sids:
             calls, kept = await _named(store, selection.call_sids)
@@ -147,7 +146,7 @@ async def erase(address: str, selection: Selection, recordings: RecordingFolder)
         StoreError: some may be erased.
         RecordingError: the calls are erased, and a recording is not; a server on the same folder tries again.
     """
-    async with _opened(address) as store:
+    async with opened_store(address) as store:
         erased = await _erase(store, selection)
     try:
         await asyncio.to_thread(recordings.erase, erased)
@@ -174,7 +173,7 @@ async def recorded_parts(address: str, call_sid: str) -> list[Part]:
         StoreError: no such call is recorded, or its journal is damaged.
         RecordingError: there is no sound of it.
     """
-    async with _opened(address) as store:
+    async with opened_store(address) as store:
         await _recorded(store, call_sid)
         return await parts_of(store, call_sid)
 
@@ -205,7 +204,7 @@ async def export(address: str, *, since: datetime | None, write: Callable[[str],
         since: only calls that started then or later.
         write: takes a line with its end.
     """
-    async with _opened(address) as store:
+    async with opened_store(address) as store:
         records = [record async for record in _all(store, since=since)]
         for record in reversed(records):
             journal, report = await store.journal(record.call_sid), await store.report(record.call_sid)
@@ -243,15 +242,6 @@ def as_json(call: KnownCall) -> dict[str, Any]:
         for one in call.deliveries
     ]
     return {"record": _record_json(call.record), "data": call.data, "deliveries": deliveries}
-
-
-@asynccontextmanager
-async def _opened(address: str) -> AsyncIterator[Store]:
-    store = await open_store(address)
-    try:
-        yield store
-    finally:
-        await store.close()
 
 
 async def _recorded(store: Store, call_sid: str) -> CallRecord:

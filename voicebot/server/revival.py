@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from voicebot.flow.alone import flow_alone
+from voicebot.flow.json_form import functions_of
 from voicebot.flow.loader import FlowShelf, LoadedFlow
-from voicebot.flow.model import functions_of
 
 
 def revive(name: str, version: str, document: str, shelf: FlowShelf) -> LoadedFlow:

@@ -40,7 +40,7 @@ from voicebot.telephony.turns import Conversions
 
 from .connections import client_of, spread, upgraded, vouch
 from .gatekeeper import Reason
-from .instance import name_of
+from .instance import meant_for, name_of
 from .lifecycle import CLAIM_LIMIT_S, ENDED_BADLY, MOST_ATTEMPTS, Calls, Obstacle
 from .lobby import Lobby
 from .overflow import OVERFLOWN_PATH, Overflow
@@ -202,14 +202,15 @@ class TwilioRoutes:
     async def _refuse(self, request: web.Request, known: CallRecord, obstacle: Obstacle, flow: Flow) -> web.Response:
         """There is no place for a call here: have another instance take it, or give what the operator chose.
 
-        All instances together are full at once. But one that is late or stops says nothing of the others, and which of
-        them is asked is chosen anew when the caller asks again.
+        All instances together are full at once. But one that is late or stops says nothing of the others, and one of
+        them is asked when the caller asks again: a proxy that does not know their names may ask this one once more.
         """
         asked = request.query.get("asked", "0")
         times = int(asked) if re.fullmatch(r"[0-9]", asked) else MOST_ASKED_AGAIN
-        if obstacle != "full" and times < MOST_ASKED_AGAIN and await self._others():
+        if obstacle != "full" and times < MOST_ASKED_AGAIN and (others := await self._others()):
             self._counts["calls_passed_on"] += 1
-            return _xml(twiml.ask_again(f"{self._public_url}{VOICE_PATH}?asked={times + 1}"))
+            again_url = f"{self._public_url}{VOICE_PATH}?asked={times + 1}"
+            return _xml(twiml.ask_again(meant_for(again_url, others, known.call_sid)))
         log.warning("no room for another call: %s", obstacle, extra=named("call_refused_full", known.call_sid))
         if (answer := await self._lobby.full(known, flow, obstacle)) is not None:
             return _xml(answer)
@@ -272,8 +273,8 @@ class TwilioRoutes:
 
     async def _go_on(self, record: CallRecord, language: str) -> web.Response:
         """Take an unfinished call whose caller is on the line, and have its stream opened anew."""
-        if not self._calls.accepting and await self._others():
-            return _xml(twiml.ask_again(self._public_url + AFTER_PATH))
+        if not self._calls.accepting and (others := await self._others()):
+            return _xml(twiml.ask_again(meant_for(self._public_url + AFTER_PATH, others, record.call_sid)))
         now_s = self._wall().timestamp()
         just_taken = record.attempt > 1 and not record.claimed and 0 <= now_s - record.token_issued_at < CLAIM_LIMIT_S
         if just_taken and (record.owner == self._calls.owner or record.owner in await self._others()):

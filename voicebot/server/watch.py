@@ -69,7 +69,7 @@ class Watch:
             takers = await self._store.takers()
         except StoreError:
             return frozenset()
-        return (takers & self._observer.alive()) - {self._calls.owner}
+        return self._observer.living(takers) - {self._calls.owner}
 
     async def run(self) -> None:
         """Beat and look until cancelled."""

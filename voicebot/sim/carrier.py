@@ -9,11 +9,13 @@ import asyncio
 import base64
 import hashlib
 import hmac
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import format_datetime
 from math import ceil
+from typing import TypedDict
 from urllib.parse import urldefrag, urlencode, urljoin, urlsplit, urlunsplit
 
 import aiohttp
@@ -45,6 +47,13 @@ class Answer:
     error: str | None = None
 
 
+class Trusted(TypedDict):
+    """Arguments of aiohttp's: whose certificates are good (True: those that the system trusts), and for which host."""
+
+    ssl: ssl.SSLContext | bool
+    server_hostname: str | None
+
+
 class Carrier:
     """Sends requests to a server as the carrier does; never raises for what the server does.
 
@@ -52,6 +61,7 @@ class Carrier:
         auth_token: the key of signatures.
         via: where public hosts are reached, as in `{"agent.example.com": "127.0.0.1:8080"}`: such requests travel in
             the clear with the public Host header, as behind a proxy that ends TLS. Others go where they point to.
+        trust: whose certificates are believed; then such requests travel over TLS as they would, to a proxy.
         signature_fault: how requests are signed.
     """
 
@@ -60,10 +70,11 @@ class Carrier:
         auth_token: str,
         *,
         via: Mapping[str, str] | None = None,
+        trust: ssl.SSLContext | None = None,
         signature_fault: SignatureFault = "valid",
     ) -> None:
         self._auth_token = auth_token
-        self._via = dict(via or {})
+        self._via, self._trust = dict(via or {}), trust
         self._signature_fault = signature_fault
 
     async def request(
@@ -90,16 +101,24 @@ class Carrier:
             token = self._auth_token if self._signature_fault == "valid" else f"not {self._auth_token}"
             headers["X-Twilio-Signature"] = signature(token, url, fields)
         if urlsplit(url).netloc in self._via:
-            headers |= {"Host": urlsplit(url).netloc, "X-Forwarded-Proto": "https"}
+            headers["Host"] = urlsplit(url).netloc
+            if self._trust is None:
+                headers["X-Forwarded-Proto"] = "https"
         return headers
 
     def route(self, url: str) -> URL:
         """Where a public address is really reached; its path and query are sent as they are written."""
         parts = urlsplit(url)
         if parts.netloc in self._via:
-            scheme = _PLAIN_SCHEMES.get(parts.scheme, parts.scheme)
+            scheme = _PLAIN_SCHEMES.get(parts.scheme, parts.scheme) if self._trust is None else parts.scheme
             url = urlunsplit(parts._replace(scheme=scheme, netloc=self._via[parts.netloc]))
         return URL(url, encoded=True)
+
+    def trusted(self, url: str) -> Trusted:
+        """How the certificate of who is asked is looked at, as aiohttp wants to know it."""
+        if self._trust is None or urlsplit(url).netloc not in self._via:
+            return {"ssl": True, "server_hostname": None}
+        return {"ssl": self._trust, "server_hostname": urlsplit(url).hostname}
 
     async def _exchange(
         self, session: aiohttp.ClientSession, url: str, fields: Mapping[str, str], method: str
@@ -114,6 +133,7 @@ class Carrier:
                 headers=self.headers(url, fields),
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(connect=CONNECT_LIMIT_S),
+                **self.trusted(url),
             ) as response:
                 location = response.headers.get("Location")
                 if location is None or response.status not in (301, 302, 303, 307, 308):

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -32,8 +33,19 @@ PUBLIC_HOST = "voice.example.com"
 
 
 @dataclass(frozen=True)
+class Front:
+    """Where the public host is reached, as `host:port`; over TLS if there is somebody to trust."""
+
+    address: str
+    trust: ssl.SSLContext | None = None
+
+
+@dataclass(frozen=True)
 class Fleet:
-    """Instances at work, with their workers if they have several. `book` has the calls of all phones of `phone`."""
+    """Instances at work, with their workers if they have several. `book` has the calls of all phones of `phone`.
+
+    Phones come by the balancer, unless something else is put before the instances (`replace(made, front=…)`).
+    """
 
     instances: dict[str, Instance]
     workers: dict[str, Worker]
@@ -42,10 +54,11 @@ class Fleet:
     crm: CrmSink
     rest: TwilioRest
     book: CallBook
+    front: Front
 
     @property
     def public_url(self) -> str:
-        """As Twilio sees it; the balancer is reached by it."""
+        """As Twilio sees it."""
         return f"https://{PUBLIC_HOST}"
 
     def phone(
@@ -70,7 +83,8 @@ class Fleet:
             fallback_url=f"{self.public_url}/twilio/after",
             faults=faults or LineFaults(),
             dial=dial,
-            via={PUBLIC_HOST: self.balancer.address},
+            via={PUBLIC_HOST: self.front.address},
+            trust=self.front.trust,
             book=self.book,
             on_event=on_event,
         )
@@ -92,6 +106,7 @@ async def fleet(
     settings: Mapping[str, str] | None = None,
     workers: int = 1,
     arguments: Sequence[str] = (),
+    ports: Sequence[int] = (),
     timing: Timing | Sequence[Timing] | None = None,
     quirks: Quirks | Sequence[Quirks] = (),
     record: bool = True,
@@ -107,6 +122,7 @@ async def fleet(
         settings: further variables; they go before those that are set here.
         workers: processes of each instance.
         arguments: of `voicebot serve`, besides.
+        ports: where the instances listen, in the order of their names; they are free ones otherwise.
         record: keep every event of the model's; turn it off for hundreds of calls.
 
     Raises:
@@ -137,17 +153,19 @@ async def fleet(
             "VOICEBOT_SHED_LAG_MS": "0",  # the twins' own work is on the same machine
             **(settings or {}),
         }
-        for name in names:
+        for name, port in zip(names, ports or [0] * len(names), strict=True):
             own = variables | {"VOICEBOT_INSTANCE": name}
             several = ("--workers", str(workers)) if workers > 1 else ()
-            instances[name] = Instance(name, folder, own, readers, arguments=(*several, *arguments))
+            instances[name] = Instance(name, folder, own, readers, arguments=(*several, *arguments), fixed_port=port)
             await instances[name].start()  # one after the other: the first one makes the store
         numbers = range(1, workers + 1) if workers > 1 else ()
         crew = [Worker(instance, number) for instance in instances.values() for number in numbers]
         for worker in crew:
             await worker.back()
         async with Balancer(list(instances.values()), named=crew) as balancer:
-            yield Fleet(instances, {worker.name: worker for worker in crew}, balancer, model, crm, rest, book)
+            workers_by_name = {worker.name: worker for worker in crew}
+            front = Front(balancer.address)
+            yield Fleet(instances, workers_by_name, balancer, model, crm, rest, book, front)
 
 
 @asynccontextmanager

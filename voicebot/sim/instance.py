@@ -36,9 +36,10 @@ class Instance:
         environment: all its variables.
         tasks: where its log is read.
         arguments: of `voicebot serve`, besides the port.
+        fixed_port: where it listens, for a proxy that knows; 0: another free one after each start.
 
     Attributes:
-        port: where it listens, another one after each start; 0 before the first.
+        port: where it listens now; 0 before the first start.
         log: every line that it logged, over all its lives.
         starts: how often it was started.
     """
@@ -51,11 +52,12 @@ class Instance:
         tasks: asyncio.TaskGroup,
         *,
         arguments: Sequence[str] = (),
+        fixed_port: int = 0,
     ) -> None:
         self.name, self.port, self.starts = name, 0, 0
         self.log: list[str] = []
         self._folder, self._environment, self._tasks = folder, dict(environment), tasks
-        self._arguments = tuple(arguments)
+        self._arguments, self._fixed_port = tuple(arguments), fixed_port
         self._process: Process | None = None
         self._news = asyncio.Condition()  # a line was logged, or its log has ended
         self._reading = False
@@ -81,7 +83,7 @@ class Instance:
             TimeoutError: it does not listen within `limit_s`.
         """
         self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "voicebot", "serve", "--port", "0", *self._arguments),
+            *(sys.executable, "-m", "voicebot", "serve", "--port", str(self._fixed_port), *self._arguments),
             cwd=self._folder,
             env=self._environment,
             stderr=PIPE,

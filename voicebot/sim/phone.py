@@ -7,6 +7,7 @@ looks at no clock but the loop's, and counts 20 ms frames from the moment the ca
 from __future__ import annotations
 
 import asyncio
+import ssl
 import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -93,7 +94,7 @@ class Phone:
         faults: what the line does otherwise than documented.
         dial: what becomes of each `<Dial>`, one after the other; the last also of those that follow. Or that by whom it
             rings, the number or SIP address as written; others answer.
-        via: where public hosts are really reached; see `Carrier`.
+        via: where public hosts are really reached; see `Carrier`, as for `trust`.
         book: where the call stands while the account's REST API can reach it.
         limit_s: the carrier ends calls that are longer.
         wall: aware UTC time, for time stamps alone.
@@ -115,6 +116,7 @@ class Phone:
     faults: LineFaults = field(default_factory=LineFaults)
     dial: Dials = field(default_factory=DialOutcome)
     via: Mapping[str, str] = field(default_factory=dict)
+    trust: ssl.SSLContext | None = None
     call_sid: str = field(default_factory=lambda: f"CA{uuid.uuid4().hex}")
     book: CallBook | None = None
     limit_s: float = LONGEST_CALL_S
@@ -142,7 +144,8 @@ class _Call:
         self._log = CallLog(phone.on_event)
         self._handset = Handset(self._loop.time())
         self._person = Person(self._handset, phone.behaviour, self._log.tell, phone.voice)
-        self._carrier = Carrier(phone.auth_token, via=phone.via, signature_fault=phone.faults.webhook_signature)
+        fault = phone.faults.webhook_signature
+        self._carrier = Carrier(phone.auth_token, via=phone.via, trust=phone.trust, signature_fault=fault)
         direction = "inbound" if phone.placed is None else "outbound-api"
         self._forms = CallForms(phone.account_sid, phone.call_sid, phone.to, phone.from_, direction)
         self._told = 0  # status callbacks of a call that was placed
@@ -486,7 +489,8 @@ class _Call:
 
     def _stream_carrier(self) -> Carrier:
         fault = self._phone.faults.stream_signature
-        return Carrier(self._phone.auth_token, via=self._phone.via, signature_fault=fault)
+        phone = self._phone
+        return Carrier(phone.auth_token, via=phone.via, trust=phone.trust, signature_fault=fault)
 
     def _post_stream_event(self, connect: Connect, stream_sid: str, event: str, error: str | None = None) -> None:
         if connect.status_callback:

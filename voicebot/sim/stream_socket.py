@@ -116,6 +116,7 @@ class StreamSocket:
                     headers=self._carrier.headers(url),
                     timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_LIMIT_S),
                     max_msg_size=0,
+                    **self._carrier.trusted(url),
                 )
         except (aiohttp.ClientError, OSError, ValueError) as exc:
             raise StreamRefusedError(_refusal(exc)) from exc

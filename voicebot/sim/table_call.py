@@ -16,9 +16,10 @@ from functools import partial
 from voicebot.audio.formats import AudioFormat
 from voicebot.call.about import context_of
 from voicebot.call.clips import ClipCache
-from voicebot.call.core import (
+from voicebot.call.core import CallCore
+from voicebot.call.entries import AnswererKnown, CallEnded, CallOpened, Entry, TextMessage
+from voicebot.call.events import (
     AnswererFound,
-    CallCore,
     Effect,
     Event,
     Finish,
@@ -30,7 +31,6 @@ from voicebot.call.core import (
     SayWanted,
     StartTool,
 )
-from voicebot.call.entries import AnswererKnown, CallEnded, CallOpened, Entry, TextMessage
 from voicebot.call.messages import Messages
 from voicebot.call.ports import (
     CallerEvent,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from voicebot.call.core import Effect, Event, Finish, Journal, StartTool
 from voicebot.call.entries import BotSaid, CallEnded, Entry
+from voicebot.call.events import Effect, Event, Finish, Journal, StartTool
 from voicebot.call.ports import Analyse, CloseLeg, Configure, ModelLost, Reply, ReplyEnded
 from voicebot.engine.engine import PhaseEngine
 from voicebot.engine.entries import PhaseEntered

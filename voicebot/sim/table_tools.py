@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
-from voicebot.call.core import StartTool
+from voicebot.call.events import StartTool
 from voicebot.call.tool_run import run_tool
 from voicebot.engine.events import ToolFinished
 from voicebot.flow.tools import Tool

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from voicebot.errors import StoreError
@@ -73,6 +75,20 @@ async def open_store(address: str) -> Store:
     if is_redis(address):
         return await _open_redis(parse_redis(address))
     return await SqliteStore.open(sqlite_path(address))
+
+
+@asynccontextmanager
+async def opened_store(address: str) -> AsyncIterator[Store]:
+    """The store at `address`, for as long as it is needed.
+
+    Raises:
+        StoreError: as `open_store`.
+    """
+    store = await open_store(address)
+    try:
+        yield store
+    finally:
+        await store.close()
 
 
 async def _open_redis(address: RedisAddress) -> Store:

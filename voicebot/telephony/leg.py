@@ -18,10 +18,8 @@ from voicebot.audio.formats import AudioFormat
 from voicebot.audio.line_meter import LineMeter
 from voicebot.audio.resample import Downsampler, Upsampler
 from voicebot.call.ports import (
-    CallerAudio,
     CallerAudioQuality,
     CallerEvent,
-    CallerLeft,
     ClearPlayback,
     CloseLeg,
     KeyPressed,
@@ -33,6 +31,7 @@ from voicebot.call.ports import (
 from voicebot.errors import LegLostError, MediaStreamError
 from voicebot.log_events import named
 
+from .caller_events import CallerEvents
 from .media_streams import (
     Connected,
     Dtmf,
@@ -55,7 +54,6 @@ log = logging.getLogger(__name__)
 MALFORMED_LIMIT = 20  # malformed messages after which a stream is given up
 SILENCE_S = 5.0  # without a message, after which a stream is given up; noticed within as much again
 
-MOST_WAITING = 200  # events that came and were not received; then no more are read
 
 _BEFORE_START_LIMIT = 8  # messages in which `start` must have come; Twilio sends it second
 _LONGEST_PAYLOAD = 32_000  # bytes of mu-law in one message, 4 s: as base64 below the 64 KiB some clients take
@@ -122,11 +120,8 @@ class PhoneLeg:
         self._tap: LineTap | None = None
         self._malformed = 0
         self._closing = False
-        self._left: CallerLeft | None = None
         self._loop = asyncio.get_running_loop()
-        self._hear: Callable[[bytes], bool] = _nobody_hears
-        self._events: list[CallerEvent] = []  # that were not received yet
-        self._reader: asyncio.Future[None] | None = None  # of the task that waits for events
+        self._events = CallerEvents(socket)
         self._heard = True  # anything at all, since the watch last looked
         self._watch = self._loop.call_later(SILENCE_S, self._look)
         socket.give_to(self._take, self._over)
@@ -138,12 +133,12 @@ class PhoneLeg:
     @property
     def quality(self) -> CallerAudioQuality:
         """What the line's meter has seen."""
-        meter = self._meter
-        return CallerAudioQuality(meter.audio_ms, meter.gaps, meter.gap_ms, meter.level_dbov, meter.clipped)
+        meter, loudness = self._meter, self._meter.loudness
+        return CallerAudioQuality(meter.audio_ms, meter.gaps, meter.gap_ms, loudness.level_dbov, loudness.clipped)
 
     def give_audio_to(self, hear: Callable[[bytes], bool]) -> None:
         """See `CallerLeg`."""
-        self._hear = hear
+        self._events.give_audio_to(hear)
 
     def tap(self, tap: LineTap) -> None:
         """Have what the line carries from now on told to `tap`."""
@@ -155,18 +150,7 @@ class PhoneLeg:
         `hangup` is a `stop`, or a close that we asked for; `lost` is all else: a socket that broke or closed without
         `stop`, or more than 20 malformed messages.
         """
-        while not self._events:
-            if self._left is not None:
-                return [self._left]
-            self._reader = self._loop.create_future()
-            try:
-                await self._reader
-            finally:
-                self._reader = None
-        events, self._events = self._events, []
-        if len(events) >= MOST_WAITING:
-            self._socket.resume_reading()
-        return events
+        return await self._events.receive()
 
     async def send(self, commands: Sequence[LegCommand]) -> None:
         """Write commands in order; those after a `CloseLeg` are dropped, and a second `CloseLeg` does nothing.
@@ -182,21 +166,13 @@ class PhoneLeg:
                 raise LegLostError("the phone's socket is closed")
             self._write(command)
             if self._socket.stalled_since is not None:
-                await self._drain()
-
-    async def _drain(self) -> None:
-        try:
-            async with asyncio.timeout(self._write_timeout_s):
-                await self._socket.drain()
-        except TimeoutError as exc:
-            self._socket.abort()
-            raise LegLostError(f"the phone's socket took no bytes for {self._write_timeout_s:g} s") from exc
+                await self._socket.keep_up(self._write_timeout_s, "the phone's socket")
 
     # ---- what the caller does
 
     def _take(self, text: bytes) -> None:
         """A message has come: audio goes to whoever hears it, fifty times a second, and the rest to `receive`."""
-        if self._left is not None:
+        if self._events.left is not None:
             return
         self._heard = True
         try:
@@ -217,27 +193,20 @@ class PhoneLeg:
             self._take_other(message)
 
     def _take_audio(self, payload: bytes) -> None:
-        if payload and self._left is None and (self._events or not self._hear(payload)):
-            self._tell(CallerAudio(payload))
+        if payload and self._events.left is None:
+            self._events.audio(payload)
 
     def _take_other(self, message: Message | None) -> None:
         match message:
             case Mark(name=name):
                 if self._tap is None or not self._tap.echoed(name):
-                    self._tell(MarkPlayed(name))
+                    self._events.tell(MarkPlayed(name))
             case Dtmf():
-                self._tell(KeyPressed(message.digit))
+                self._events.tell(KeyPressed(message.digit))
             case Stop():
                 self._leave("hangup")
             case Start():
                 self._count_malformed(NOT_TEXT, MediaStreamError("start came a second time"))
-
-    def _tell(self, event: CallerEvent) -> None:
-        self._events.append(event)
-        if len(self._events) == MOST_WAITING:
-            self._socket.pause_reading()
-        if self._reader is not None and not self._reader.done():
-            self._reader.set_result(None)
 
     def _over(self) -> None:
         """The socket is closed."""
@@ -254,10 +223,8 @@ class PhoneLeg:
             self._socket.abort()
 
     def _leave(self, reason: Literal["hangup", "lost"]) -> None:
-        if self._left is None:
-            self._watch.cancel()
-            self._left, self._hear = CallerLeft(reason), _nobody_hears
-            self._tell(self._left)
+        self._watch.cancel()
+        self._events.leave(reason)
 
     def _count_malformed(self, text: bytes, problem: MediaStreamError) -> None:
         self._malformed += 1
@@ -326,7 +293,3 @@ def _is_utf8(text: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
-
-
-def _nobody_hears(payload: bytes) -> bool:
-    return False

@@ -21,7 +21,6 @@ Refusal = Literal[
     "rate",  # more calls a minute than VOICEBOT_OUTBOUND_RATE
     "line_busy",  # a call to this number is under way, or planned
 ]
-REFUSALS: tuple[Refusal, ...] = Refusal.__args__  # type: ignore[attr-defined]
 RATE_WINDOW = timedelta(minutes=1)
 MOST_RETRIES = 10
 _NUMBER = re.compile(r"\+[1-9]\d{6,14}")

@@ -19,6 +19,7 @@ from websockets.protocol import Protocol, Side
 from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
+from voicebot.errors import LegLostError
 from voicebot.websocket import WebSocket
 
 # At DEBUG websockets writes the handshake with its signature, and every frame.
@@ -36,6 +37,19 @@ class MediaSocket(WebSocket):
         """`http`: had the connection until now, and is told of its end."""
         super().__init__(Protocol(Side.SERVER, max_size=max_message_bytes, logger=_log))
         self._http = http
+
+    async def keep_up(self, timeout_s: float, name: str) -> None:
+        """`drain`, bounded; the connection is given up if it takes longer.
+
+        Raises:
+            LegLostError: the socket, which is called `name`, took no bytes for `timeout_s`.
+        """
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self.drain()
+        except TimeoutError as exc:
+            self.abort()
+            raise LegLostError(f"{name} took no bytes for {timeout_s:g} s") from exc
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)

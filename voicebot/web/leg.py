@@ -15,10 +15,8 @@ from websockets.frames import CloseCode
 
 from voicebot.audio.formats import AudioFormat
 from voicebot.call.ports import (
-    CallerAudio,
     CallerAudioQuality,
     CallerEvent,
-    CallerLeft,
     CallerWrote,
     ClearPlayback,
     CloseLeg,
@@ -30,6 +28,7 @@ from voicebot.call.ports import (
 )
 from voicebot.errors import LegLostError, RealtimeMessageError
 from voicebot.log_events import named
+from voicebot.telephony.caller_events import CallerEvents
 from voicebot.telephony.tap import LineTap
 
 from .allowance import Allowance
@@ -45,7 +44,6 @@ AudioForm = Literal["binary", "json", "none"]
 """How a client wants the bot's audio: `none` for one that reads, which has heard what it is sent at once."""
 
 MALFORMED_LIMIT = 20  # malformed messages after which a client is given up
-MOST_WAITING = 200  # events that came and were not received; then no more are read
 MESSAGES_PER_S, MESSAGES_AT_ONCE = 200.0, 600.0
 AUDIO_AHEAD_S = 20.0  # of the caller's audio that may come before its time
 TEXTS_PER_S, TEXTS_AT_ONCE = 1.0, 10.0
@@ -78,10 +76,7 @@ class WebLeg:
         self._messages = Allowance(MESSAGES_PER_S, MESSAGES_AT_ONCE)
         self._texts = Allowance(TEXTS_PER_S, TEXTS_AT_ONCE)
         self._audio = Allowance(_BYTES_PER_S, _BYTES_PER_S * AUDIO_AHEAD_S)
-        self._left: CallerLeft | None = None
-        self._hear: Callable[[bytes], bool] = _nobody_hears
-        self._events: list[CallerEvent] = []  # that were not received yet
-        self._reader: asyncio.Future[None] | None = None  # of the task that waits for events
+        self._events = CallerEvents(socket)
 
     def begin(self) -> None:
         """Take what comes, also what came before."""
@@ -90,12 +85,12 @@ class WebLeg:
     @property
     def quality(self) -> CallerAudioQuality:
         """What the meter has seen; gaps are not to be seen in a stream without stamps."""
-        meter = self._meter
-        return CallerAudioQuality(meter.audio_ms, 0, 0, meter.level_dbov, meter.clipped)
+        loudness = self._meter.loudness
+        return CallerAudioQuality(self._meter.audio_ms, 0, 0, loudness.level_dbov, loudness.clipped)
 
     def give_audio_to(self, hear: Callable[[bytes], bool]) -> None:
         """See `CallerLeg`."""
-        self._hear = hear
+        self._events.give_audio_to(hear)
 
     def tap(self, tap: LineTap) -> None:
         """Have what the line carries from now on told to `tap`."""
@@ -110,18 +105,7 @@ class WebLeg:
 
         `hangup` is a `hang_up`, a close with 1000, or a `CloseLeg` of ours; `lost` is all else.
         """
-        while not self._events:
-            if self._left is not None:
-                return [self._left]
-            self._reader = self._loop.create_future()
-            try:
-                await self._reader
-            finally:
-                self._reader = None
-        events, self._events = self._events, []
-        if len(events) >= MOST_WAITING:
-            self._socket.resume_reading()
-        return events
+        return await self._events.receive()
 
     async def send(self, commands: Sequence[LegCommand]) -> None:
         """Write commands in order; those after a `CloseLeg` are dropped.
@@ -131,27 +115,19 @@ class WebLeg:
         """
         for command in commands:
             if isinstance(command, CloseLeg):
-                self._leave("hangup")
+                self._events.leave("hangup")
                 return
-            if self._left is not None or not self._socket.is_open:
+            if self._events.left is not None or not self._socket.is_open:
                 raise LegLostError("the client's socket is closed")
             self._write(command)
             if self._socket.stalled_since is not None:
-                await self._drain()
-
-    async def _drain(self) -> None:
-        try:
-            async with asyncio.timeout(self._write_timeout_s):
-                await self._socket.drain()
-        except TimeoutError as exc:
-            self._socket.abort()
-            raise LegLostError(f"the client's socket took no bytes for {self._write_timeout_s:g} s") from exc
+                await self._socket.keep_up(self._write_timeout_s, "the client's socket")
 
     # ---- what the client does
 
     def _take(self, message: bytes) -> None:
         """A message has come: audio goes to whoever hears it, and the rest to `receive`."""
-        if self._left is not None:
+        if self._events.left is not None:
             return
         if not self._messages.take(1.0, self._loop.time()):
             self._give_up("too many messages")
@@ -171,14 +147,14 @@ class WebLeg:
                 self._take_played(epoch, ms)
             case Text(text=text):
                 if self._texts.take(1.0, self._loop.time()):
-                    self._tell(CallerWrote(text))
+                    self._events.tell(CallerWrote(text))
                 else:
                     self._give_up("too many turns in text")
             case Keys(digits=digits):
                 for digit in digits:
-                    self._tell(KeyPressed(digit))
+                    self._events.tell(KeyPressed(digit))
             case HangUp():
-                self._leave("hangup")
+                self._events.leave("hangup")
 
     def _take_audio(self, payload: bytes) -> None:
         now = self._loop.time()
@@ -193,8 +169,7 @@ class WebLeg:
         self._meter.take(payload)
         if self._taped is not None:
             self._taped.heard(payload, now)
-        if self._events or not self._hear(payload):
-            self._tell(CallerAudio(payload))
+        self._events.audio(payload)
 
     def _take_played(self, epoch: int, ms: float) -> None:
         if self._taped is not None:
@@ -204,24 +179,12 @@ class WebLeg:
 
     def _echo(self, name: str, ago_ms: float = 0.0) -> None:
         if self._taped is None or not self._taped.echoed(name):
-            self._tell(MarkPlayed(name, ago_ms))
-
-    def _tell(self, event: CallerEvent) -> None:
-        self._events.append(event)
-        if len(self._events) == MOST_WAITING:
-            self._socket.pause_reading()
-        if self._reader is not None and not self._reader.done():
-            self._reader.set_result(None)
+            self._events.tell(MarkPlayed(name, ago_ms))
 
     def _over(self) -> None:
         """The socket is closed."""
         orderly = self._socket.end.rcvd is not None and self._socket.end.rcvd.code == CloseCode.NORMAL_CLOSURE
-        self._leave("hangup" if orderly else "lost")
-
-    def _leave(self, reason: Literal["hangup", "lost"]) -> None:
-        if self._left is None:
-            self._left, self._hear = CallerLeft(reason), _nobody_hears
-            self._tell(self._left)
+        self._events.leave("hangup" if orderly else "lost")
 
     def _count_malformed(self, problem: RealtimeMessageError) -> None:
         self._malformed += 1
@@ -236,7 +199,7 @@ class WebLeg:
     def _give_up(self, why: str) -> None:
         log.warning("a client is given up: %s", why, extra=named("leg_given_up", self._session_id))
         self._socket.start_closing(CloseCode.POLICY_VIOLATION, why)
-        self._leave("lost")
+        self._events.leave("lost")
 
     # ---- what the client hears
 
@@ -281,7 +244,3 @@ class WebLeg:
     def _tape(self, piece: bytes, *, end: bool = False) -> None:
         if self._taped is not None and (mark := self._taped.sent(piece, end=end)) is not None:
             self._mark(mark)
-
-
-def _nobody_hears(payload: bytes) -> bool:
-    return False

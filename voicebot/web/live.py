@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from voicebot.call import ports
-from voicebot.call.core import Event
 from voicebot.call.entries import BotSaid, CallerHummed, Entry, KeyPress, ModelConnected, ModelGone
+from voicebot.call.events import Event
 from voicebot.engine import entries as engine_entries
 from voicebot.engine.engine import PhaseEngine
 

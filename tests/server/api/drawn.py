@@ -40,7 +40,9 @@ def requests(document: Mapping[str, Any], known: Mapping[str, list[str]]) -> st.
         for method, one in methods.items()
         if not path.endswith("/live")  # which goes on; it has tests of its own
     ]
-    return st.sampled_from(operations).flatmap(lambda chosen: _request(document, *chosen, known))
+    return st.sampled_from(operations).flatmap(
+        lambda chosen: _request(document, chosen[0], chosen[1], chosen[2], known)
+    )
 
 
 @st.composite

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
@@ -30,6 +30,8 @@ M = TypeVar("M", bound=BaseModel)
 
 JSON = "application/json"
 Method = Literal["GET", "POST", "DELETE"]
+_LONGEST_KEY = 200  # characters
+KEY_HEADER: Mapping[str, str] = {"Idempotency-Key": f"1 to {_LONGEST_KEY} characters of yours."}
 _IN_PATH = re.compile(r"\{(\w+)\}")
 
 
@@ -56,11 +58,11 @@ class Content:
 
 @dataclass(frozen=True, kw_only=True)
 class Endpoint:
-    """One route.
+    """One route. Unless it says more, it is a GET for a token that may read.
 
     Attributes:
         name: unique; what programs call it.
-        scope: what a token must reach; None for a route that needs none.
+        scope: what a token must reach, more than `read` for what changes something; None for a route that needs none.
         answers: by status; what is no refusal, or says more than one.
         problems: by status, from 400 on, why; beside those that follow from the rest.
         query, body: what is read of the request.
@@ -69,20 +71,24 @@ class Endpoint:
         body_is_optional: nothing counts as `{}`.
     """
 
-    method: Method
     path: str
     name: str
     tag: str
     summary: str
-    handle: Callable[[web.Request], Awaitable[web.StreamResponse]]
-    scope: Scope | None
+    handle: Handler
     answers: Mapping[int, Content]
+    method: Method = "GET"
+    scope: Scope | None = "read"
     problems: Mapping[int, str] = field(default_factory=dict)
     query: type[BaseModel] | None = None
     body: type[BaseModel] | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     audited: bool = False
     body_is_optional: bool = False
+
+    def __post_init__(self) -> None:
+        if self.method != "GET" and self.scope == "read":
+            raise ValueError(f"{self.name} changes something: who may read may not do that")
 
     @property
     def in_path(self) -> tuple[str, ...]:
@@ -193,6 +199,20 @@ def read_query(request: web.Request, model: type[M]) -> M:
         return model.model_validate(dict(given))
     except ValidationError as exc:
         raise _unprocessable(wrongs(exc, "query", model)) from exc
+
+
+def read_key(request: web.Request) -> str | None:
+    """The `Idempotency-Key`: the same one asks for the same thing again.
+
+    Raises:
+        HTTPException: 422, it has a wrong length.
+    """
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and not 1 <= len(key) <= _LONGEST_KEY:
+        mend = f"write 1 to {_LONGEST_KEY} characters"
+        wrong = Wrong(where="header.Idempotency-Key", problem="has a wrong length", mend=mend)
+        raise problem(422, "invalid", "the Idempotency-Key cannot be used", errors=[wrong])
+    return key
 
 
 async def read_body(request: web.Request, model: type[M], *, optional: bool = False) -> M:

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from aiohttp import web
 
-from voicebot.delivery.report import report_schema
+from voicebot.delivery.report_schema import report_schema
 from voicebot.errors import UnknownFlowError
 from voicebot.flow.check import check
 from voicebot.flow.graph import ANYWHERE, anywhere_lines, box_lines, edges, mermaid
@@ -21,7 +21,7 @@ from voicebot.flow.svg import svg
 from voicebot.store.contract import CallFilter, Store
 
 from .endpoint import JSON, Content, Endpoint, answer, read_query
-from .figures import counted, stats_of
+from .figures import Reach, count
 from .models import (
     FindingShown,
     FlowCheck,
@@ -61,64 +61,52 @@ class FlowEndpoints:
         text = {"type": "string"}
         return [
             Endpoint(
-                method="GET",
                 path="/flows",
                 name="list_flows",
                 tag="flows",
                 summary="The flows that calls begin with, and files that hold none that can be used.",
                 handle=self.find,
-                scope="read",
                 answers={200: Content("All flows.", FlowList)},
             ),
             Endpoint(
-                method="GET",
                 path="/flows/{name}",
                 name="show_flow",
                 tag="flows",
                 summary="A flow's JSON form.",
                 handle=self.show,
-                scope="read",
                 answers={200: Content("The flow.", schema=_OBJECT)},
             ),
             Endpoint(
-                method="GET",
                 path="/flows/{name}/schema",
                 name="show_schema",
                 tag="flows",
                 summary="The JSON Schema of the reports of a flow's calls.",
                 handle=self.schema,
-                scope="read",
                 answers={200: Content("The schema.", media="application/schema+json", schema=_OBJECT)},
             ),
             Endpoint(
-                method="GET",
                 path="/flows/{name}/graph",
                 name="draw_flow",
                 tag="flows",
                 summary="A flow as a picture (SVG), or as Mermaid text with format=mermaid.",
                 handle=self.graph,
-                scope="read",
                 query=GraphQuery,
                 answers={200: Content("The drawing.", media="image/svg+xml", schema=text, others=("text/plain",))},
             ),
             Endpoint(
-                method="GET",
                 path="/flows/{name}/outline",
                 name="outline_flow",
                 tag="flows",
                 summary="A flow's phases and the ways between them, for who draws it.",
                 handle=self.outline,
-                scope="read",
                 answers={200: Content("What a drawing is made of.", FlowOutline)},
             ),
             Endpoint(
-                method="GET",
                 path="/flows/{name}/check",
                 name="check_flow",
                 tag="flows",
                 summary="What the linter has to say of a flow.",
                 handle=self.check,
-                scope="read",
                 answers={200: Content("Its findings.", FlowCheck)},
             ),
             Endpoint(
@@ -206,13 +194,12 @@ class FlowEndpoints:
         if since >= until:
             wrong = Wrong(where="query.since", problem="is not before `until`", mend="give an earlier time")
             raise problem(422, "invalid", "no time lies between since and until", errors=[wrong])
-        calls, whole = await counted(self._store, CallFilter(flow=name, since=since, until=until))
-        if flow is None and not calls:
-            raise missing("flow")
         phases = [phase.name for phase in flow.flow.phases] if flow is not None else []
-        if query.version is not None:
-            calls = [one for one in calls if one.record.flow_version == query.version]
-        return answer(await asyncio.to_thread(lambda: stats_of(name, phases, calls, since, until, whole=whole)))
+        reach = Reach(name, phases, query.version)
+        whole = await count(self._store, CallFilter(flow=name, since=since, until=until), reach.add)
+        if flow is None and not reach.is_known:
+            raise missing("flow")
+        return answer(await asyncio.to_thread(lambda: reach.shown(since, until, whole=whole)))
 
     def _loaded(self, request: web.Request) -> LoadedFlow:
         try:

@@ -16,6 +16,11 @@ from .pages import MOST_ROWS
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
 Number = Annotated[str, StringConstraints(pattern=r"^\+[1-9][0-9]{6,14}$")]
 Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, pattern=r"^[^\x00]*$")]
+Variables = dict[
+    Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")],
+    Annotated[str, StringConstraints(max_length=500, pattern=r"^[^\x00-\x1f\x7f]*$")],
+]
+MOST_VARIABLES = 30
 State = Literal["live", "ended"]
 Sending = Literal["pending", "delivered", "dead", "disabled"]
 

@@ -17,7 +17,8 @@ from typing import Literal
 
 from pydantic import AwareDatetime, BaseModel, TypeAdapter, ValidationError
 
-from voicebot.call.core import EndWanted, NoteWanted, SayWanted, Stage, TransferWanted
+from voicebot.call.core import Stage
+from voicebot.call.events import EndWanted, NoteWanted, SayWanted, TransferWanted
 from voicebot.call.session import CallSession
 from voicebot.engine.movement import MOST_TRANSFERS
 from voicebot.errors import StoreError

@@ -12,7 +12,7 @@ from voicebot.observe.prices import Price
 from voicebot.store.contract import CallFilter, Store
 
 from .endpoint import Content, Endpoint, answer, read_query
-from .figures import counted, hour_of, hours_of
+from .figures import Hours, count
 from .flows import earlier
 from .models import DeliveriesQuery, DeliveryPage, DeliveryRow, Overview, OverviewQuery
 from .pages import cursor_of, place_of
@@ -102,11 +102,11 @@ class OutboxEndpoints:
         if not timedelta(0) < until - since <= LONGEST:
             wrong = Wrong(where="query.from", problem="is not within 31 days before `to`", mend="ask for less")
             raise problem(422, "invalid", "no such time can be looked at", errors=[wrong])
-        calls, whole = await counted(self._store, CallFilter(since=since, until=until))
+        figures = Hours(since, until, self._price)
+        whole = await count(self._store, CallFilter(since=since, until=until), figures.add)
         backlog = await self._store.backlog()
         live = await self._store.find_calls(CallFilter(ended=False), 10_000)
-        hours = await asyncio.to_thread(hours_of, calls, since, until, self._price)
-        total = await asyncio.to_thread(hour_of, since, calls, self._price)
+        hours, total = await asyncio.to_thread(figures.shown)
         return answer(
             Overview(
                 since=since,

@@ -9,10 +9,10 @@ from typing import Any
 from aiohttp import web
 
 from ..metrics_routes import MetricsRoutes
-from ..outbound_routes import LONGEST_KEY, CallBody, OutboundRoutes
+from ..outbound_routes import CallBody, OutboundRoutes
 from ..status_routes import StatusRoutes
 from . import reference
-from .endpoint import Content, Endpoint, Gate, routes
+from .endpoint import KEY_HEADER, Content, Endpoint, Gate, routes
 from .models import OrderShown
 from .openapi import document
 
@@ -77,7 +77,7 @@ def order_endpoints(placing: OutboundRoutes) -> list[Endpoint]:
             handle=placing.place,
             scope="operate",
             body=CallBody,
-            headers={"Idempotency-Key": f"1 to {LONGEST_KEY} characters of yours."},
+            headers=KEY_HEADER,
             answers={201: shown, 502: Content("The phone line would not place it; the order is reported.", OrderShown)},
             problems={
                 400: "The body is no JSON.",
@@ -91,13 +91,11 @@ def order_endpoints(placing: OutboundRoutes) -> list[Endpoint]:
             audited=True,
         ),
         Endpoint(
-            method="GET",
             path="/calls/placed/{order_id}",
             name="show_order",
             tag="calls that are placed",
             summary="What has come of a call that was ordered.",
             handle=placing.show,
-            scope="read",
             answers={200: shown},
         ),
     ]
@@ -108,7 +106,6 @@ def operator_endpoints(status: StatusRoutes, metrics: MetricsRoutes) -> list[End
     return [
         _open("/healthz", "health", "The process answers.", status.health, Content("It does.", schema=_OBJECT)),
         Endpoint(
-            method="GET",
             path="/readyz",
             name="ready",
             tag="operation",
@@ -118,7 +115,6 @@ def operator_endpoints(status: StatusRoutes, metrics: MetricsRoutes) -> list[End
             answers={200: Content("It would.", schema=_OBJECT), 503: Content("It would not.", schema=_OBJECT)},
         ),
         Endpoint(
-            method="GET",
             path="/metrics",
             name="metrics",
             tag="operation",
@@ -137,7 +133,6 @@ def operator_endpoints(status: StatusRoutes, metrics: MetricsRoutes) -> list[End
 
 def _open(path: str, name: str, summary: str, handle: Callable[[web.Request], Any], content: Content) -> Endpoint:
     return Endpoint(
-        method="GET",
         path=path,
         name=name,
         tag="operation",

@@ -26,8 +26,6 @@ from .problems import problem
 
 log = logging.getLogger(__name__)
 
-ADMIN = "admin"  # what the tokens of VOICEBOT_API_TOKEN go by
-
 
 @dataclass(frozen=True, slots=True)
 class Bearer:

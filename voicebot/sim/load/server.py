@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 import tempfile
+import threading
 import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -154,11 +156,25 @@ async def serving(
         logs = await asyncio.TaskGroup().__aenter__()  # by hand: an error of the body stays as it is
         several = ("--workers", str(ours.workers)) if ours.workers > 1 else ()
         instance = Instance("load", folder, variables, logs, arguments=several)
-        try:
-            yield await _started(instance, ours)
-        finally:
-            await _end(instance)
-            await logs.__aexit__(None, None, None)
+        with _told_to_end():
+            try:
+                yield await _started(instance, ours)
+            finally:
+                await _end(instance)
+                await logs.__aexit__(None, None, None)
+
+
+@contextmanager
+def _told_to_end() -> Iterator[None]:
+    """SIGTERM ends a load as Ctrl-C does: the server, in a session of its own, would else be left behind."""
+    if threading.current_thread() is not threading.main_thread():  # which alone may say what a signal does
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 async def _started(instance: Instance, ours: Ours) -> Server:

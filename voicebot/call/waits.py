@@ -7,7 +7,7 @@ HOLD_AFTER_S = 2.8  # silence of a model that owes a reply, before the caller is
 HOLDS = 3  # in one wait
 
 
-class Patience:
+class Waits:
     """One caller's. Times are seconds on the clock of `now`."""
 
     def __init__(self) -> None:
