@@ -20,7 +20,21 @@ OURS = ("VOICEBOT_", "TWILIO_", "OPENAI_", "OTEL_")
 # Programs of others that the pages use; what they are given is not ours to check.
 OF_OTHERS = frozenset(
     [
-        *("curl", "openssl", "printf", "sha256sum", "ssh", "python", "python3", "pip", "pytest", "ruff", "mypy", "git"),
+        *(
+            "curl",
+            "openssl",
+            "printf",
+            "sha256sum",
+            "ssh",
+            "python",
+            "python3",
+            "pip",
+            "pip-audit",
+            "pytest",
+            "ruff",
+            "mypy",
+            "git",
+        ),
         *("cd", "cp", "cat", "mkdir", "export", "sudo", "install", "chmod", "chown", "useradd", "node", "journalctl"),
         *("docker", "kubectl", "systemctl", "nginx", "redis-server", "redis-cli", "promtool", "echo", "jq", "kill"),
     ]

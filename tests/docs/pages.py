@@ -11,7 +11,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 ROOT = Path(__file__).parents[2]
-_ELSEWHERE = {"node_modules", "__pycache__", "dist", "build"}  # and what begins with a dot: no pages of ours
+_ELSEWHERE = {"node_modules", "__pycache__", "dist", "build"}  # no pages of ours, as what begins with a dot
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def page_names() -> list[str]:
 
 
 def _is_elsewhere(part: str) -> bool:
-    return part in _ELSEWHERE or part.startswith(".")
+    return part in _ELSEWHERE or (part.startswith(".") and part != ".github")  # where code hosts look for pages
 
 
 @cache
