@@ -21,7 +21,8 @@ from pathlib import Path, PurePosixPath
 
 OURS = ("/build", "/opt", "/srv")
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # of images that set none
-NOTED = {"groupadd": "/usr/sbin", "useradd": "/usr/sbin", "chown": "/usr/bin"}  # only written down; where images have them
+# Programs that are only written down, and where images have them.
+NOTED = {"groupadd": "/usr/sbin", "useradd": "/usr/sbin", "chown": "/usr/bin"}
 PYTHON_AT = "/usr/local/bin"  # in images of Python
 STEP_LIMIT_S = 900.0  # a loaded machine, and an index that is far away
 
