@@ -137,9 +137,8 @@ def _try(python: str, wheel: Path, folder: Path) -> int:
         return 1
     finally:
         shutil.rmtree(home, ignore_errors=True)
-    print(
-        f"Python {version}: installed in {installed_s:.0f} s, all as it should be after {time.monotonic() - began:.0f} s"
-    )
+    took_s = time.monotonic() - began
+    print(f"Python {version}: installed in {installed_s:.0f} s, all as it should be after {took_s:.0f} s")
     return 0
 
 
