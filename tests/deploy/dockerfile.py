@@ -20,7 +20,10 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 OURS = ("/build", "/opt", "/srv")
-NOTED = ("groupadd", "useradd", "chown")  # programs that are only written down
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # of images that set none
+# Programs that are only written down, and where images have them.
+NOTED = {"groupadd": "/usr/sbin", "useradd": "/usr/sbin", "chown": "/usr/bin"}
+PYTHON_AT = "/usr/local/bin"  # in images of Python
 STEP_LIMIT_S = 900.0  # a loaded machine, and an index that is far away
 
 
@@ -159,7 +162,9 @@ class Image:
                 raise AssertionError(f"{step.name} is not known here")
 
     def _run(self, text: str) -> None:
-        environ = {**os.environ, **self.environ, "PATH": f"{self._shims}:{os.environ['PATH']}"}
+        places = self.environ.get("PATH", PATH).split(":")
+        path = ":".join(f"{self._shims}{place}:{self.real(place)}" for place in places)
+        environ = {**os.environ, **self.environ, "PATH": path}
         subprocess.run(
             ["sh", "-ec", self.real(text)],
             cwd=self.real(self.workdir),
@@ -190,11 +195,12 @@ class Image:
         return [name for name in names if below / name in self._ignored]
 
     def _make_shims(self) -> None:
-        self._shims.mkdir(parents=True)
-        self._notes.touch()
         python = f'exec {shlex.quote(sys.executable)} "$@"'
         note = f'echo "$(basename "$0") $*" >> {shlex.quote(str(self._notes))}'
-        for name, line in {"python": python, **dict.fromkeys(NOTED, note)}.items():
-            path = self._shims / name
+        shims = [(PYTHON_AT, "python", python), *((place, name, note) for name, place in NOTED.items())]
+        for place, name, line in shims:
+            path = Path(f"{self._shims}{place}/{name}")
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(f"#!/bin/sh\n{line}\n", encoding="utf-8")
             path.chmod(0o755)
+        self._notes.touch()

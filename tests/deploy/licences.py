@@ -1,8 +1,8 @@
-"""Writes deploy/licences.md: under which licence each package comes that the image installs.
+"""Writes deploy/licences.md: under which licence each package comes that the image, or the tests, install.
 
     python tests/deploy/licences.py
 
-In an environment with all of them (`pip install -e '.[fast,redis,otel]'`). Licences are read from what the packages say
+In an environment with all of them (`pip install -e '.[fast,test]'`). Licences are read from what the packages say
 of themselves, in the words of SPDX.
 """
 
@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import re
 import sys
+import tomllib
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, metadata
 from pathlib import Path
 
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
 LOCK = ROOT / "deploy" / "docker" / "requirements.txt"
@@ -23,16 +26,18 @@ PAGE = ROOT / "deploy" / "licences.md"
 SPELLINGS = {
     "3-Clause BSD License": "BSD-3-Clause",
     "Apache 2.0": "Apache-2.0",
+    "BSD License": "BSD-3-Clause",
     "ISC License": "ISC",
     "MIT License": "MIT",
 }
-# What is only installed on systems or Pythons that may not be at hand.
-ELSEWHERE = {"async-timeout": "Apache-2.0", "colorama": "BSD-3-Clause"}
+# What is only installed on systems or Pythons that may not be at hand, or when asked for.
+ELSEWHERE = {"async-timeout": "Apache-2.0", "atheris": "Apache-2.0", "colorama": "BSD-3-Clause"}
 
 BEGINNING = """# Licences
 
-voicebot is under the MIT licence. An installation with all extras, and the image, hold the packages below, each as its
-authors publish it, under the licence that it states. `python tests/deploy/licences.py` writes this page anew.
+voicebot is under the MIT licence. The image, and an installation with the extras `fast`, `redis` and `otel`, hold the
+packages below, each as its authors publish it, under the licence that it states. This page is written by
+`python tests/deploy/licences.py`.
 
 All of them may be used in and along with programs of any licence. Three ask for something if you pass an image on:
 `soxr` (LGPL: it is a library of its own, which whoever has the image may replace), `certifi` and a part of `orjson`
@@ -42,11 +47,27 @@ All of them may be used in and along with programs of any licence. Three ask for
 | --- | --- |
 """
 
+FOR_TESTS = """
+## Only for tests
+
+Asked for by the extras `test` and `fuzz`, with what they bring in their turn; no part of an installation.
+
+| tool | licence |
+| --- | --- |
+"""
+
 
 def locked() -> dict[str, Requirement]:
     """The packages of the lock, by name."""
     lines = re.findall(r"^([a-z0-9][^\\\n]*)\\$", LOCK.read_text(encoding="utf-8"), re.MULTILINE)
     return {found.name: found for found in map(Requirement, lines)}
+
+
+def only_for_tests() -> list[str]:
+    """What developers install besides, by the names in pyproject.toml."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    asked = {canonicalize_name(Requirement(one).name) for extra in ("test", "fuzz") for one in extras[extra]}
+    return sorted(asked - locked().keys())
 
 
 def licence_of(name: str) -> str | None:
@@ -68,13 +89,17 @@ def page() -> str:
     Raises:
         LookupError: a package is not installed, so that nothing is known of it.
     """
+    return BEGINNING + _rows(sorted(locked())) + FOR_TESTS + _rows(only_for_tests())
+
+
+def _rows(names: Iterable[str]) -> str:
     rows = []
-    for name in sorted(locked()):
+    for name in names:
         licence = licence_of(name) or ELSEWHERE.get(name)
         if licence is None:
             raise LookupError(f"{name} is not installed")
         rows.append(f"| {name} | {licence} |\n")
-    return BEGINNING + "".join(rows)
+    return "".join(rows)
 
 
 def main() -> int:

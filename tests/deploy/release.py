@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -122,8 +121,8 @@ def main(pythons: list[str]) -> int:
 
 def _try(python: str, wheel: Path, folder: Path) -> int:
     began = time.monotonic()
-    version = re.sub(r"\s+", " ", _run([python, "--version"], folder))
-    home, empty = folder / f"venv {version}", folder / f"empty {version}"
+    version = _run([python, "--version"], folder).split()[-1]
+    home, empty = folder / f"venv-{version}", folder / f"empty-{version}"
     try:
         _run([python, "-m", "venv", str(home)], folder)
         inside = str(home / "bin" / "python")
@@ -134,11 +133,12 @@ def _try(python: str, wheel: Path, folder: Path) -> int:
         for command, printed in try_commands(home / "bin" / "voicebot", empty, ("test",)).items():
             print(f"  voicebot {command}: {(printed.strip().splitlines() or ['-'])[-1]}")
     except AssertionError as exc:
-        print(f"{version}: {exc}")
+        print(f"Python {version}: {exc}")
         return 1
     finally:
         shutil.rmtree(home, ignore_errors=True)
-    print(f"{version}: installed in {installed_s:.0f} s, all as it should be after {time.monotonic() - began:.0f} s")
+    took_s = time.monotonic() - began
+    print(f"Python {version}: installed in {installed_s:.0f} s, all as it should be after {took_s:.0f} s")
     return 0
 
 
