@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from itertools import islice
@@ -187,7 +188,8 @@ def check_gone_on(cut: Survivor, usual: Survivor) -> None:
 
 async def test_instances_are_restarted_one_by_one_and_no_call_is_cut(made: Deployment) -> None:
     """SIGTERM under a call on each: they come to their end, new ones go to the other; nginx is reloaded besides."""
-    for stopping in made.made.instances.values():
+    first, second = made.made.instances.values()
+    for stopping in (first, second):
         async with asyncio.TaskGroup() as tasks:
             calls = await on_each(made, tasks)
             stopping.terminate()
@@ -195,6 +197,10 @@ async def test_instances_are_restarted_one_by_one_and_no_call_is_cut(made: Deplo
             made.nginx.reload()
             later = [tasks.create_task(call(made)) for _ in range(2)]
             exited = tasks.create_task(stopping.exited(LIMIT_S))
+            if stopping is second:  # they wait for their clients, for a minute, and nothing is to stop any more
+                for key in ("one", "two"):  # a turn of each instance
+                    begun = await ask(made, "POST", "/conversations", headers=keyed(key), json={"flow": "visit"})
+                    assert (begun.status, f"/{first.name}" in begun.text) == (201, True)
         assert exited.result() == 0
         await stopping.start()
         for one in calls:
@@ -205,13 +211,33 @@ async def test_instances_are_restarted_one_by_one_and_no_call_is_cut(made: Deplo
             assert made.named(streams_of(result.result)[-1]) is made.other(stopping)
 
 
+def keyed(key: str) -> dict[str, str]:
+    return HOLDER | {"Idempotency-Key": key}
+
+
+async def test_webhook_that_hangs_is_answered_by_the_next_one(made: Deployment) -> None:
+    """SIGSTOP: it takes the connection, and says nothing. What Twilio sent in one piece is sent again."""
+    hung, path = made.made.instances["voicebot-1"], "/twilio/after?at=voicebot-1"
+    form = call_form(f"CA{8:032x}")
+    signed = {"X-Twilio-Signature": signature(AUTH_TOKEN, f"https://{PUBLIC_HOST}{path}", form)}
+    hung.send(signal.SIGSTOP)
+    try:
+        answer = await ask(made, "POST", path, form=form, headers=signed)
+    finally:
+        hung.send(signal.SIGCONT)
+    assert (answer.status, "<Hangup" in answer.text) == (200, True)  # nobody knows the call
+    line = made.nginx.access_log()[-1]
+    ports = [f"127.0.0.1:{made.made.instances[name].port}" for name in ("voicebot-1", "voicebot-2")]
+    assert (line["instance"], line["answers"]) == (", ".join(ports), "504, 200")
+
+
 async def test_conversation_of_a_client_comes_through(made: Deployment) -> None:
     async with made.browser() as browser:
-        keyed = HOLDER | {"Idempotency-Key": "canary-key"}
-        begun = await browser.ask("POST", "/conversations", headers=keyed, json={"flow": "visit"})
+        once = keyed("canary-key")
+        begun = await browser.ask("POST", "/conversations", headers=once, json={"flow": "visit"})
         assert begun.status == 201
         known = json.loads(begun.text)
-        again = await browser.ask("POST", "/conversations", headers=keyed, json={"flow": "visit"})
+        again = await browser.ask("POST", "/conversations", headers=once, json={"flow": "visit"})
         assert (again.status, json.loads(again.text)["session_id"]) == (200, known["session_id"])
         path = known["websocket_url"].removeprefix(f"wss://{PUBLIC_HOST}")
         assert path.rpartition("/")[2] in made.made.instances
