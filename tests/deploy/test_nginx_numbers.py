@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from voicebot.server import connections, conversations, twilio_routes
-from voicebot.server.api import tail
+from voicebot.server.api import hearing, tail
 from voicebot.server.app import MAX_BODY_BYTES
 from voicebot.settings import Settings
 from voicebot.sim import carrier
@@ -41,6 +41,13 @@ def test_server_ends_what_is_silent_before_nginx_does() -> None:
     assert number("proxy_read_timeout") > max(connections.ANSWER_LIMIT_S, 2 * tail.HEARTBEAT_S)
     assert number("proxy_read_timeout", "/twilio/media") > 2 * leg.SILENCE_S
     assert number("proxy_read_timeout", "/realtime/") > 2 * socket.PING_AFTER_S
+
+
+def test_server_ends_what_is_not_taken_before_nginx_does() -> None:
+    assert number("send_timeout") > conversations.WRITE_LIMIT_S
+    assert number("send_timeout", "/twilio/media") > twilio_routes.WRITE_LIMIT_S
+    assert number("proxy_send_timeout", "/twilio/media") > twilio_routes.WRITE_LIMIT_S
+    assert number("send_timeout", "/") > max(hearing.WRITE_LIMIT_S, tail.WRITE_LIMIT_S)
 
 
 @pytest.mark.parametrize("place", ["/twilio/", "~ ^/twilio/(?:voice|after|fallback)$"])
