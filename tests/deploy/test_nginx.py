@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from itertools import islice
 from typing import Any
+from urllib.parse import urlencode
 
 import aiohttp
 import pytest
@@ -290,6 +291,20 @@ async def test_one_address_has_so_many_requests_at_once(made: Deployment) -> Non
         assert (await answered(made, healthy, source="127.0.2.2"))[:13] == b"HTTP/1.1 200 "
         for one in asked:
             one.cancel()
+
+
+async def test_signed_webhooks_are_not_among_them(made: Deployment) -> None:
+    """Twilio's come from few addresses, many at once."""
+    form = call_form(f"CA{9:032x}")
+    signed = signature(AUTH_TOKEN, f"https://{PUBLIC_HOST}/twilio/stream-status", form)
+    body = urlencode(form)
+    sent = (
+        f"POST /twilio/stream-status HTTP/1.1\r\nHost: {PUBLIC_HOST}\r\nX-Twilio-Signature: {signed}\r\n"
+        f"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {len(body)}\r\n\r\n{body}"
+    )
+    async with asyncio.TaskGroup() as tasks:
+        asked = [tasks.create_task(answered(made, sent.encode(), source="127.0.4.1")) for _ in range(3 * AT_ONCE)]
+    assert {one.result()[:13] for one in asked} == {b"HTTP/1.1 204 "}
 
 
 async def answered(made: Deployment, sent: bytes, *, source: str = "127.0.0.1") -> bytes:
