@@ -37,16 +37,12 @@ API_TOKEN = "canary-api-token"
 HOLDER = {"Authorization": f"Bearer {API_TOKEN}"}
 EACH = 40  # sockets of a kind
 AT_ONCE, BEYOND = 100, 20  # `limit_conn`, and more than that
-# Seconds after which nginx is done with who holds back: `client_header_timeout` once for the handshake of TLS and once
-# for the header; the server's limit of a body; `keepalive_timeout`. With what a busy machine adds.
+# Seconds after which who holds back is closed: `client_header_timeout`, the server's limit of a body, and
+# `keepalive_timeout`; and what a busy machine adds.
 STATED_S = {
-    "silent": 16.0,
-    "half a header": 16.0,
-    "dripping header": 16.0,
-    "dripping lines": 16.0,
-    "dripping body": 12.0,
+    **dict.fromkeys(("no handshake", "silent", "half a header", "dripping header", "dripping lines"), 8.0),
+    "dripping body": 5.0,
     "idle": 15.0,
-    "no handshake": 8.0,
 }
 BUSY_S = 15.0
 MOST_DAMAGED = 2  # letters of a line
