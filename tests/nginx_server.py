@@ -110,10 +110,8 @@ class NginxServer:
     def _public(self) -> str:
         text = (SHIPPED / "public.conf").read_text()
         for shipped, ours in (
-            ("listen 80 ", f"listen 127.0.0.1:{self.plain_port} "),
-            ("listen 443 ", f"listen 127.0.0.1:{self.tls_port} "),
-            ("listen [::]:80 ", f"listen [::1]:{self.plain_port} "),
-            ("listen [::]:443 ", f"listen [::1]:{self.tls_port} "),
+            ("\nlisten 80 ", f"\nlisten 127.0.0.1:{self.plain_port} "),
+            ("\nlisten 443 ", f"\nlisten 127.0.0.1:{self.tls_port} "),
             ("/etc/nginx/tls/fullchain.pem", str(self.folder / "certificate.pem")),
             ("/etc/nginx/tls/privkey.pem", str(self.folder / "key.pem")),
             ("/var/log/nginx/access.log", str(self.folder / "access.log")),
@@ -121,8 +119,6 @@ class NginxServer:
         ):
             assert text.count(shipped) == 1, shipped
             text = text.replace(shipped, ours)
-        if not socket.has_dualstack_ipv6():
-            text = "".join(line for line in text.splitlines(keepends=True) if "[::1]" not in line)
         return text
 
     def _where(self) -> str:

@@ -151,6 +151,6 @@ class Kept:
     async def _keep(
         self, folder: Path, brain_factory: Callable[[], Brain], flows: Path, settings: dict[str, str]
     ) -> None:
-        async with deployment(folder, brain_factory, flows=flows, **settings) as made:
+        async with deployment(folder, brain_factory, flows=flows, record=True, **settings) as made:
             self._begun.set_result(made)
             await self._done.wait()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from itertools import islice
 from typing import Any
+from urllib.parse import urlencode
 
 import aiohttp
 import pytest
@@ -35,16 +37,12 @@ API_TOKEN = "canary-api-token"
 HOLDER = {"Authorization": f"Bearer {API_TOKEN}"}
 EACH = 40  # sockets of a kind
 AT_ONCE, BEYOND = 100, 20  # `limit_conn`, and more than that
-# Seconds after which nginx is done with who holds back: `client_header_timeout` once for the handshake of TLS and once
-# for the header; the server's limit of a body; `keepalive_timeout`. With what a busy machine adds.
+# Seconds after which who holds back is closed: `client_header_timeout`, the server's limit of a body, and
+# `keepalive_timeout`; and what a busy machine adds.
 STATED_S = {
-    "silent": 16.0,
-    "half a header": 16.0,
-    "dripping header": 16.0,
-    "dripping lines": 16.0,
-    "dripping body": 12.0,
+    **dict.fromkeys(("no handshake", "silent", "half a header", "dripping header", "dripping lines"), 8.0),
+    "dripping body": 5.0,
     "idle": 15.0,
-    "no handshake": 8.0,
 }
 BUSY_S = 15.0
 MOST_DAMAGED = 2  # letters of a line
@@ -57,7 +55,13 @@ async def made(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Deploy
     (folder / "flows").mkdir()
     (folder / "flows" / "visit.py").write_text(FLOW)
     brain, kept = VISIT.steady_brain(), Kept()
-    yield await kept.begin(folder, lambda: brain, flows=folder / "flows", VOICEBOT_API_TOKEN=API_TOKEN)
+    yield await kept.begin(
+        folder,
+        lambda: brain,
+        flows=folder / "flows",
+        VOICEBOT_API_TOKEN=API_TOKEN,
+        VOICEBOT_TRUSTED_PROXIES="127.0.0.1",  # nginx's; other addresses of this machine are strangers'
+    )
     await kept.end()
 
 
@@ -80,10 +84,16 @@ def streams_of(result: CallResult) -> list[str]:
     return [event.url for event in result.events if isinstance(event, StreamOpened)]
 
 
-def check_whole(one: Survivor) -> None:
-    """Nothing happened to it. (On a busy machine the phone itself is late, and may hear a line twice.)"""
+def check_whole(one: Survivor, *, reloaded: bool = False) -> None:
+    """Nothing happened to it. (On a busy machine the phone itself is late, and may hear a line twice.)
+
+    Args:
+        reloaded: nginx was, and closed connections on which nothing was asked. Who asks on one at that moment, asks the
+            fallback address.
+    """
     result = one.result
-    assert (result.problems, result.violations, failures(result), sentences(result)) == ((), (), [], [])
+    failed = [error for error in failures(result) if not (reloaded and "connection failure" in str(error))]
+    assert (result.problems, result.violations, failed, sentences(result)) == ((), (), [], [])
     assert all(any(is_heard_as(said, line) for said in result.bot_said) for line in LINES), result.bot_said
     assert sum(gap.length_ms for gap in result.statistics.underruns) < MOST_GAPS_MS
     assert len(streams_of(result)) == 1
@@ -181,7 +191,8 @@ def check_gone_on(cut: Survivor, usual: Survivor) -> None:
 
 async def test_instances_are_restarted_one_by_one_and_no_call_is_cut(made: Deployment) -> None:
     """SIGTERM under a call on each: they come to their end, new ones go to the other; nginx is reloaded besides."""
-    for stopping in made.made.instances.values():
+    first, second = made.made.instances.values()
+    for stopping in (first, second):
         async with asyncio.TaskGroup() as tasks:
             calls = await on_each(made, tasks)
             stopping.terminate()
@@ -189,23 +200,47 @@ async def test_instances_are_restarted_one_by_one_and_no_call_is_cut(made: Deplo
             made.nginx.reload()
             later = [tasks.create_task(call(made)) for _ in range(2)]
             exited = tasks.create_task(stopping.exited(LIMIT_S))
+            if stopping is second:  # they wait for their clients, for a minute, and nothing is to stop any more
+                for key in ("one", "two"):  # a turn of each instance
+                    begun = await ask(made, "POST", "/conversations", headers=keyed(key), json={"flow": "visit"})
+                    assert (begun.status, f"/{first.name}" in begun.text) == (201, True)
         assert exited.result() == 0
         await stopping.start()
         for one in calls:
-            check_whole(one.result())
+            check_whole(one.result(), reloaded=True)
         for two in later:
             result = two.result()
-            check_whole(result)
+            check_whole(result, reloaded=True)
             assert made.named(streams_of(result.result)[-1]) is made.other(stopping)
+
+
+def keyed(key: str) -> dict[str, str]:
+    return HOLDER | {"Idempotency-Key": key}
+
+
+async def test_webhook_that_hangs_is_answered_by_the_next_one(made: Deployment) -> None:
+    """SIGSTOP: it takes the connection, and says nothing. What Twilio sent in one piece is sent again."""
+    hung, path = made.made.instances["voicebot-1"], "/twilio/after?at=voicebot-1"
+    form = call_form(f"CA{8:032x}")
+    signed = {"X-Twilio-Signature": signature(AUTH_TOKEN, f"https://{PUBLIC_HOST}{path}", form)}
+    hung.send(signal.SIGSTOP)
+    try:
+        answer = await ask(made, "POST", path, form=form, headers=signed)
+    finally:
+        hung.send(signal.SIGCONT)
+    assert (answer.status, "<Hangup" in answer.text) == (200, True)  # nobody knows the call
+    line = made.nginx.access_log()[-1]
+    ports = [f"127.0.0.1:{made.made.instances[name].port}" for name in ("voicebot-1", "voicebot-2")]
+    assert (line["instance"], line["answers"]) == (", ".join(ports), "504, 200")
 
 
 async def test_conversation_of_a_client_comes_through(made: Deployment) -> None:
     async with made.browser() as browser:
-        keyed = HOLDER | {"Idempotency-Key": "canary-key"}
-        begun = await browser.ask("POST", "/conversations", headers=keyed, json={"flow": "visit"})
+        once = keyed("canary-key")
+        begun = await browser.ask("POST", "/conversations", headers=once, json={"flow": "visit"})
         assert begun.status == 201
         known = json.loads(begun.text)
-        again = await browser.ask("POST", "/conversations", headers=keyed, json={"flow": "visit"})
+        again = await browser.ask("POST", "/conversations", headers=once, json={"flow": "visit"})
         assert (again.status, json.loads(again.text)["session_id"]) == (200, known["session_id"])
         path = known["websocket_url"].removeprefix(f"wss://{PUBLIC_HOST}")
         assert path.rpartition("/")[2] in made.made.instances
@@ -258,6 +293,20 @@ async def test_one_address_has_so_many_requests_at_once(made: Deployment) -> Non
         assert (await answered(made, healthy, source="127.0.2.2"))[:13] == b"HTTP/1.1 200 "
         for one in asked:
             one.cancel()
+
+
+async def test_signed_webhooks_are_not_among_them(made: Deployment) -> None:
+    """Twilio's come from few addresses, many at once."""
+    form = call_form(f"CA{9:032x}")
+    signed = signature(AUTH_TOKEN, f"https://{PUBLIC_HOST}/twilio/stream-status", form)
+    body = urlencode(form)
+    sent = (
+        f"POST /twilio/stream-status HTTP/1.1\r\nHost: {PUBLIC_HOST}\r\nX-Twilio-Signature: {signed}\r\n"
+        f"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {len(body)}\r\n\r\n{body}"
+    )
+    async with asyncio.TaskGroup() as tasks:
+        asked = [tasks.create_task(answered(made, sent.encode(), source="127.0.4.1")) for _ in range(3 * AT_ONCE)]
+    assert {one.result()[:13] for one in asked} == {b"HTTP/1.1 204 "}
 
 
 async def answered(made: Deployment, sent: bytes, *, source: str = "127.0.0.1") -> bytes:
@@ -317,11 +366,12 @@ async def test_forged_requests_are_refused(made: Deployment) -> None:
 
 async def test_server_knows_who_asks(made: Deployment) -> None:
     """By `X-Forwarded-For`, of which nothing is believed that a client wrote."""
-    sent = b"GET /twilio/media HTTP/1.1\r\nHost: voice.example.com\r\nX-Forwarded-For: 203.0.113.9\r\n\r\n"
-    assert (await answered(made, sent.replace(b"media", b"media/voicebot-1"), source="127.0.3.7"))[9:12] == b"403"
-    await made.made.instances["voicebot-1"].logged("refused ")
-    # All of 127.0.0.0/8 is trusted here, so that what the client wrote is what counts.
-    await made.made.instances["voicebot-1"].logged("from 203.0.113.9")
+    forged = b"Host: voice.example.com\r\nX-Forwarded-For: 203.0.113.9\r\n\r\n"
+    sent = b"GET /twilio/media/voicebot-1 HTTP/1.1\r\n" + forged
+    assert (await answered(made, sent, source="127.0.3.7"))[:13] == b"HTTP/1.1 403 "
+    asked = made.made.instances["voicebot-1"]
+    await asked.logged("from 127.0.3.7")
+    assert "203.0.113.9" not in "".join(asked.log)
 
 
 @pytest.mark.parametrize("host", ["elsewhere.example.com", "127.0.0.1", f"{PUBLIC_HOST}.example.org"])
