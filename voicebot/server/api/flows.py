@@ -110,13 +110,11 @@ class FlowEndpoints:
                 answers={200: Content("Its findings.", FlowCheck)},
             ),
             Endpoint(
-                method="GET",
                 path="/flows/{name}/stats",
                 name="flow_stats",
                 tag="flows",
                 summary="How far callers got in a flow: calls by phase, where they were lost, outcomes, versions.",
                 handle=self.stats,
-                scope="read",
                 query=StatsQuery,
                 answers={200: Content("Figures of the calls.", FlowStats)},
             ),

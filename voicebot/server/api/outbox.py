@@ -41,13 +41,11 @@ class OutboxEndpoints:
         """One entry per route."""
         return [
             Endpoint(
-                method="GET",
                 path="/deliveries",
                 name="list_deliveries",
                 tag="deliveries",
                 summary="What is posted to receivers, latest first.",
                 handle=self.find,
-                scope="read",
                 query=DeliveriesQuery,
                 answers={200: Content("A page of deliveries.", DeliveryPage)},
             ),
@@ -63,13 +61,11 @@ class OutboxEndpoints:
                 audited=True,
             ),
             Endpoint(
-                method="GET",
                 path="/overview",
                 name="overview",
                 tag="figures",
                 summary="Calls, outcomes, waits, cost and dead air by the hour.",
                 handle=self.overview,
-                scope="read",
                 query=OverviewQuery,
                 answers={200: Content("The hours, and all of them together.", Overview)},
             ),
