@@ -42,7 +42,7 @@ AT_ONCE, BEYOND = 100, 20  # `limit_conn`, and more than that
 STATED_S = {
     **dict.fromkeys(("no handshake", "silent", "half a header", "dripping header", "dripping lines"), 8.0),
     "dripping body": 5.0,
-    "idle": 15.0,
+    "idle": 8.0,
 }
 BUSY_S = 15.0
 MOST_DAMAGED = 2  # letters of a line
