@@ -18,14 +18,7 @@ FIRST_FLOW = "reception"
 _TEMPLATE = Path(__file__).parent / "template"
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")  # of a file, an address and a label of metrics; not one that is left alone
 _LEFT_ALONE = "test_"  # such files are no flows, see `flow.loader.flow_files`
-_MAY_BE_THERE = {
-    ".git",
-    ".venv",
-    "venv",
-    ".idea",
-    ".vscode",
-    ".DS_Store",
-}  # one may have come first, with an empty folder
+_MAY_BE_THERE = {".git", ".venv", "venv", ".idea", ".vscode", ".DS_Store"}  # they may have come first
 _NAMED = 3  # of what is in the way
 
 
